@@ -1,0 +1,102 @@
+"""One SUB per producer, so that order is the writer's order: two sockets let new speech overtake its flush."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Any
+
+import zmq
+
+from pipeline.bus import codec
+from pipeline.bus.messages import Audio, Event
+from pipeline.bus.producer import HIGH_WATER
+from pipeline.bus.sticky import Seen
+
+INBOX_BYTES = 32 * 2**20
+INBOX_MESSAGES = 4 * HIGH_WATER
+"""What one reader holds of one producer while it works. Over it the newest is dropped and counted; audio is asked
+for again by the jump of `seq`."""
+LATE_NS = 100_000_000
+"""A message older than this when read is counted as late."""
+
+Message = tuple[codec.Stamp, Audio | Event]
+
+
+class Consumer:
+    """What one stage reads of one producer."""
+
+    def __init__(self, context: zmq.Context[Any], endpoint: str, topics: Iterable[str]) -> None:
+        self.socket: zmq.Socket[bytes] = context.socket(zmq.SUB)
+        self.socket.setsockopt(zmq.RCVHWM, HIGH_WATER)
+        self.socket.setsockopt(zmq.RECONNECT_IVL, 20)  # ms; a restarted producer is joined within 7 to 27 ms
+        self.socket.setsockopt(zmq.RECONNECT_IVL_MAX, 20)
+        self.socket.setsockopt(zmq.LINGER, 0)
+        self.topics = set(topics)
+        for topic in sorted(self.topics, reverse=True):  # `event.state` before audio
+            self.socket.subscribe(topic)
+        self.socket.connect(endpoint)
+        self._inbox: deque[Message] = deque()
+        self._inbox_bytes = 0
+        self._seen = Seen()
+        self.malformed = 0
+        self.last_malformed = ""
+        self.overflowed = 0
+        """Messages dropped because the inbox was full."""
+        self.late = 0
+        self.latest_ms = 0.0
+        """Lateness of the latest live audio block, ms from being sent to being read."""
+
+    def close(self) -> None:
+        """Leave the producer."""
+        self.socket.close()
+
+    def drain(self, now_ns: int) -> bool:
+        """Empty the socket into the inbox. True if there is something to read.
+
+        At most HIGH_WATER messages a call: a producer that floods must not keep its reader from living.
+        """
+        for _ in range(HIGH_WATER):
+            try:
+                parts = self.socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                break
+            try:
+                stamp, message = codec.unpack(parts)
+            except codec.Malformed as error:
+                self.malformed += 1
+                self.last_malformed = str(error)
+                continue
+            if self._wanted(stamp.topic):
+                self._accept(stamp, message, now_ns)
+        return bool(self._inbox)
+
+    def next(self) -> Message | None:
+        """The oldest message not yet read."""
+        if not self._inbox:
+            return None
+        stamp, message = self._inbox.popleft()
+        if isinstance(message, Audio):
+            self._inbox_bytes -= len(message.pcm)
+        return stamp, message
+
+    def _wanted(self, topic: str) -> bool:
+        """Subscriptions are prefixes: event.say also fetches event.say_more. `event.` itself means all events."""
+        return topic in self.topics or f"{topic.partition('.')[0]}." in self.topics
+
+    def _accept(self, stamp: codec.Stamp, message: Audio | Event, now_ns: int) -> None:
+        if len(self._inbox) >= INBOX_MESSAGES:
+            self.overflowed += 1
+            return
+        if isinstance(message, Event):
+            if self._seen.first_time(stamp.src, stamp.inst, stamp.topic, stamp.seq):
+                self._inbox.append((stamp, message))
+            return
+        if message.replay is None:
+            self.latest_ms = (now_ns - stamp.sent) / 1e6
+            self.late += now_ns - stamp.sent > LATE_NS
+        if self._inbox_bytes + len(message.pcm) > INBOX_BYTES:
+            self.overflowed += 1
+            return
+        self._inbox_bytes += len(message.pcm)
+        self._inbox.append((stamp, message))

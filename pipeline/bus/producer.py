@@ -1,0 +1,143 @@
+"""A stage's own socket: one XPUB on which everything that it says goes out. Sending never blocks."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import zmq
+
+from pipeline.bus import codec
+from pipeline.bus.messages import VERSION, Audio
+from pipeline.bus.outlet import Outlet
+from pipeline.bus.ring import Place
+from pipeline.bus.sticky import Sticky
+
+HIGH_WATER = 8_000
+"""Messages held for one slow reader, 160 s of 20 ms blocks. Over it the newest are dropped for that reader alone,
+which sees the jump of `seq` and asks for them again. The default of 1000 lost the newest 2,000 of a 3,000 burst."""
+
+
+class NameTaken(RuntimeError):
+    """Another process holds this stage's name on the bus."""
+
+
+class Producer:
+    """Everything one stage says: audio with its rings, events with their stickiness."""
+
+    def __init__(
+        self, context: zmq.Context[Any], endpoint: str, src: str, inst: int, now_ns: Callable[[], int]
+    ) -> None:
+        self.endpoint, self.src, self.inst = endpoint, src, inst
+        self._now_ns = now_ns
+        self._sticky = Sticky()
+        self._outlets: dict[str, Outlet] = {}
+        self._event_seqs: dict[str, int] = {}
+        self._lock: int | None = None
+        self.sent: dict[str, int] = {}
+        """Live blocks sent, by stream."""
+        self.unfit_requests = 0
+        """Replay requests that made no sense."""
+        self.socket: zmq.Socket[bytes] = context.socket(zmq.XPUB)
+        self.socket.setsockopt(zmq.XPUB_VERBOSE, 1)  # without it later joiners of a known topic are not announced
+        self.socket.setsockopt(zmq.SNDHWM, HIGH_WATER)
+        self.socket.setsockopt(zmq.LINGER, 200)
+
+    def bind(self) -> None:
+        """Take the stage's name. Raises NameTaken: a second bind of an ipc path would succeed silently otherwise."""
+        if self.endpoint.startswith("ipc://"):
+            path = Path(self.endpoint.removeprefix("ipc://")).with_suffix(".lock")
+            self._lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                os.close(self._lock)
+                self._lock = None
+                raise NameTaken(f"{self.src} is already on the bus: another process holds {path}") from error
+        self.socket.bind(self.endpoint)
+
+    def close(self) -> None:
+        """Give the name back. What readers have not fetched is kept for 200 ms."""
+        self.socket.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def event(self, name: str, body: Mapping[str, Any], *, sticky: bool = False, key: str | None = None) -> None:
+        """Say that something happened; a sticky one is said again to each new subscriber until released."""
+        topic = f"event.{name}"
+        seq = self._event_seqs[topic] = self._event_seqs.get(topic, -1) + 1
+        parts = codec.pack(topic, {**self._stamp(seq), "body": dict(body)})
+        if sticky:
+            self._sticky.hold(topic, key, parts)
+        self._send(parts)
+
+    def release(self, name: str, key: str | None = None) -> None:
+        """A sticky event holds no more."""
+        self._sticky.release(f"event.{name}", key)
+
+    def audio(self, audio: Audio) -> None:
+        """Send a live block and keep it in its stream's ring."""
+        seq = self._outlet(audio.stream).add(audio)
+        self._send_audio(seq, audio)
+        self.sent[audio.stream] = self.sent.get(audio.stream, 0) + 1
+
+    def offer(self, stream: str) -> None:
+        """Make the ring of a stream before its first block, so that a reader's request finds it."""
+        self._outlet(stream)
+
+    @property
+    def streams(self) -> list[str]:
+        """Streams that are kept and can be asked for."""
+        return list(self._outlets)
+
+    def trim(self, stream: str, place: Place) -> None:
+        """Forget what ends at or before `place`."""
+        self._outlet(stream).ring.trim(place)
+
+    def answer(self, request: Mapping[str, Any]) -> None:
+        """Answer a `listening` request: its blocks, then always `replayed`. One for another writer is ignored."""
+        stream = request.get("stream")
+        if stream not in self._outlets or request.get("to", self.src) != self.src:
+            return
+        try:
+            blocks, replayed = self._outlets[stream].answer(request)
+        except ValueError:
+            self.unfit_requests += 1
+            return
+        for seq, audio in blocks:
+            self._send_audio(seq, audio)
+        self.event("replayed", replayed)
+
+    def pump(self) -> int | None:
+        """Read what subscribers sent and say sticky events to new ones. Returns the ns time of the next call due.
+
+        Anything but a subscription is discarded: a tap cannot speak.
+        """
+        while True:
+            try:
+                frame = self.socket.recv(zmq.NOBLOCK)
+            except zmq.Again:
+                break
+            if frame[:1] == b"\x01":
+                self._sticky.joined(frame[1:])
+        for parts in self._sticky.take(self._now_ns()):
+            self._send(parts)
+        return self._sticky.due_ns()
+
+    def _outlet(self, stream: str) -> Outlet:
+        if stream not in self._outlets:
+            self._outlets[stream] = Outlet(stream)
+        return self._outlets[stream]
+
+    def _send_audio(self, seq: int, audio: Audio) -> None:
+        self._send(codec.pack(f"audio.{audio.stream}", {**self._stamp(seq), **codec.audio_fields(audio)}))
+
+    def _send(self, parts: list[bytes]) -> None:
+        self.socket.send_multipart(parts, zmq.NOBLOCK)  # XPUB drops for a full reader and never raises Again
+
+    def _stamp(self, seq: int) -> dict[str, Any]:
+        return {"v": VERSION, "src": self.src, "inst": self.inst, "seq": seq, "sent": self._now_ns()}

@@ -1,0 +1,98 @@
+"""The loop of a stage with `async def run`: the same turns, driven by asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, Any
+
+from pipeline import exits
+
+if TYPE_CHECKING:
+    from pipeline.stage.link import Link
+    from pipeline.stage.stage import Stage
+
+
+def run(stage: Stage, link: Link) -> None:
+    """Run `stage.run()` and the bus in one asyncio loop until either ends. What `run` raises comes out here."""
+    asyncio.run(_run(stage, link))
+
+
+async def _run(stage: Any, link: Link) -> None:
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+    turns = _Turns(link, loop, stopped)
+    link.wake = turns.soon
+    for socket in link.sockets():
+        loop.add_reader(socket.fileno(), turns.now)
+    if link.brief.lifeline is not None:
+        loop.add_reader(link.brief.lifeline, os._exit, exits.CRASH)
+    turns.soon()
+    work = asyncio.create_task(stage.run())
+    stop = asyncio.create_task(stopped.wait())
+    await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
+    turns.close()
+    if turns.error is not None:
+        work.cancel()
+        raise turns.error
+    if work.done():
+        work.result()
+        if not link.stopping:
+            raise RuntimeError("run() returned: a stage whose work is complete says self.ended()")
+    work.cancel()
+    stop.cancel()
+    await asyncio.wait({work}, timeout=stage.grace_s)
+
+
+class _Turns:
+    """Calls `link.turn` when a socket has something, a timer is due, or a send may have eaten the socket's edge.
+
+    A zmq descriptor is edge-triggered: it announces once, and only a turn that empties the socket arms it again.
+    """
+
+    def __init__(self, link: Link, loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> None:
+        self._link, self._loop, self._stopped = link, loop, stopped
+        self._soon: asyncio.Handle | None = None
+        self._later: asyncio.TimerHandle | None = None
+        self._turning = self._closed = False
+        self.error: Exception | None = None
+        """What a callback of the stage raised: asyncio would only log it, and the stage would live on half dead."""
+
+    def soon(self) -> None:
+        """Have a turn after the present one."""
+        if self._soon is None and not self._closed:
+            self._soon = self._loop.call_soon(self.now)
+
+    def now(self) -> None:
+        """One turn."""
+        if self._turning or self._closed:
+            return
+        if self._soon is not None:
+            self._soon.cancel()
+            self._soon = None
+        self._turning = True
+        try:
+            wait_s = self._link.turn()
+        except Exception as error:
+            self.error = error
+            self._stopped.set()
+            return
+        finally:
+            self._turning = False
+        if self._link.stopping:
+            self._stopped.set()
+            return
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
+        if wait_s == 0.0:
+            self.soon()
+        elif wait_s is not None:
+            self._later = self._loop.call_later(wait_s, self.now)
+
+    def close(self) -> None:
+        """No more turns."""
+        self._closed = True
+        for handle in (self._soon, self._later):
+            if handle is not None:
+                handle.cancel()

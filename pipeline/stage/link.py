@@ -1,0 +1,237 @@
+"""A stage's end of the bus: its producer, one consumer for each peer, its control line, and who is called for what."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import zmq
+
+from pipeline.bus.codec import Stamp
+from pipeline.bus.consumer import Consumer
+from pipeline.bus.inlet import Ask, Inlet
+from pipeline.bus.messages import Audio, Event
+from pipeline.bus.producer import Producer
+from pipeline.bus.ring import Place
+from pipeline.stage.control import Control
+from pipeline.stage.timers import Timers
+
+if TYPE_CHECKING:
+    from pipeline.stage.brief import Brief
+    from pipeline.stage.stage import Stage
+
+BEAT_S = 0.5
+"""How often a stage says that its main loop turns."""
+WORK_NS = 5_000_000
+"""After this long at work the sockets are read again: control never waits behind audio."""
+
+
+class Link:
+    """All sockets of one stage and the dispatch of what they bring."""
+
+    def __init__(self, stage: Stage, brief: Brief) -> None:
+        self.stage, self.brief = stage, brief
+        self.timers = Timers()
+        self.context: zmq.Context[Any] = zmq.Context()
+        self.context.setsockopt(zmq.MAX_SOCKETS, 256)
+        self.control = Control(self.context, brief.control, f"{brief.name}/{brief.inst}")
+        self.producer: Producer | None = None
+        self.consumers: dict[str, Consumer] = {}
+        self.inlets: dict[str, Inlet] = {}
+        self.state_name, self.state_reason = "starting", ""
+        self.going = False
+        """True once the supervisor said `go`."""
+        self.stopping = False
+        self.closing_reason = ""
+        self.wake: Callable[[], None] = lambda: None
+        """Called after each send: a send can eat the edge that announces something to read."""
+        self._handlers = {
+            name.removeprefix("on_"): getattr(stage, name)
+            for name in dir(stage)
+            if name.startswith("on_") and name not in ("on_audio", "on_event") and callable(getattr(stage, name))
+        }
+        self._any: Callable[[Event], None] | None = getattr(stage, "on_event", None)
+        self._malformed_logged_ns = 0
+
+    # -- life
+
+    def open(self) -> None:
+        """Take the stage's name on the bus and join every peer. Raises NameTaken, zmq.ZMQError."""
+        now = time.monotonic_ns
+        self.producer = Producer(self.context, self.brief.bind, self.brief.name, self.brief.inst, now)
+        for stream in self.brief.emits or type(self.stage).emits:
+            self.producer.offer(stream)
+        self.producer.bind()
+        reader = f"{self.brief.name}/{self.brief.inst}"
+        for stream, producer in self.brief.inputs.items():
+            self.inlets[stream] = Inlet(stream, producer, reader, lambda s=stream: self.stage.replay_place(s))
+        for peer, endpoint in self.brief.peers.items():
+            if peer != self.brief.name and (topics := self._topics(peer)):
+                self.consumers[peer] = Consumer(self.context, endpoint, topics)
+
+    def close(self) -> None:
+        """Close every socket; what was said last is still sent, for 200 ms at most."""
+        if self.producer is not None:
+            self.producer.close()
+        for consumer in self.consumers.values():
+            consumer.close()
+        self.context.destroy(linger=200)
+
+    def sockets(self) -> list[zmq.Socket[bytes]]:
+        """What to wait on."""
+        own = [self.control.socket] + ([self.producer.socket] if self.producer else [])
+        return own + [consumer.socket for consumer in self.consumers.values()]
+
+    def beat(self) -> None:
+        """Say that the main loop turns, and how much passed through."""
+        counts = {
+            "in": {stream: inlet.received for stream, inlet in self.inlets.items()},
+            "out": dict(self.producer.sent) if self.producer else {},
+        }
+        self.control.say("beat", state=self.state_name, reason=self.state_reason, counts=counts, bus=self._counters())
+        self.timers.add(time.monotonic_ns() + int(BEAT_S * 1e9), self.beat)
+
+    # -- one turn of the loop
+
+    def turn(self) -> float | None:
+        """Read everything, work for a while; returns seconds until the next turn is due (0: work is left)."""
+        now_ns = time.monotonic_ns()
+        self._hear_control()
+        due = [self.timers.due_ns()]
+        if self.producer is not None:
+            due.append(self.producer.pump())
+        left = [peer for peer, consumer in self.consumers.items() if consumer.drain(now_ns)]
+        self._log_malformed(now_ns)
+        end_ns = now_ns + WORK_NS
+        while left and not self.stopping:
+            peer = left[0]
+            message = self.consumers[peer].next()
+            if message is None:
+                left.pop(0)
+                continue
+            self._dispatch(*message, now_ns)
+            if time.monotonic_ns() > end_ns:
+                return 0.0
+        for inlet in self.inlets.values():
+            self._ask(inlet.tick(now_ns))
+        self.timers.run(time.monotonic_ns())
+        due.append(self.timers.due_ns())
+        soonest = min((at for at in due if at is not None), default=None)
+        return None if soonest is None else max(0.0, (soonest - time.monotonic_ns()) / 1e9)
+
+    def _hear_control(self) -> None:
+        for word in self.control.heard():
+            if word.get("kind") == "go":
+                self.going = True
+            elif word.get("kind") == "stop":
+                grace = word.get("grace_s")
+                self.stage.grace_s = float(grace) if isinstance(grace, int | float) else self.stage.grace_s
+                self.stopping, self.closing_reason = True, self.closing_reason or "stop"
+
+    def _dispatch(self, stamp: Stamp, message: Audio | Event, now_ns: int) -> None:
+        if isinstance(message, Audio):
+            inlet = self.inlets.get(message.stream)
+            if inlet is None or inlet.producer != stamp.src:
+                return
+            audio, ask = inlet.on_audio(stamp, message, now_ns)
+            self._ask(ask)
+            if audio is not None:
+                self.stage.on_audio(audio)
+            return
+        self._library_event(message, now_ns)
+        if handler := self._handlers.get(message.name):
+            handler(message)
+        elif self._any is not None:
+            self._any(message)
+
+    def _library_event(self, event: Event, now_ns: int) -> None:
+        if event.name == "listening" and self.producer is not None:
+            self.producer.answer(event.body)
+            return
+        for inlet in self.inlets.values():
+            if inlet.producer != event.src:
+                continue
+            if event.name == "state":
+                replays = event.body.get("replays", ())
+                self._ask(inlet.on_state(event.inst, isinstance(replays, list) and inlet.stream in replays, now_ns))
+            elif event.name == "replayed" and inlet.on_replayed(event.inst, event.body):
+                self.unstick("listening", inlet.stream)
+                if event.body.get("lost_ms"):
+                    self.stage.log.warning(
+                        "audio lost", stream=inlet.stream, of=event.src, lost_ms=round(event.body["lost_ms"])
+                    )
+
+    def _ask(self, ask: Ask | None) -> None:
+        if ask is not None:
+            self.tell("listening", ask.body(), sticky=True, key=ask.stream)
+
+    # -- what a stage says
+
+    def emit(self, audio: Audio) -> None:
+        if self.producer is None:
+            raise RuntimeError("emit before `start`: the bus is not up while a stage is primed")
+        self.producer.audio(audio)
+        self.wake()
+
+    def tell(self, name: str, body: dict[str, Any], *, sticky: bool = False, key: str | None = None) -> None:
+        if self.producer is None:
+            raise RuntimeError("tell before `start`: the bus is not up while a stage is primed")
+        self.producer.event(name, body, sticky=sticky, key=key)
+        self.wake()
+
+    def unstick(self, name: str, key: str | None = None) -> None:
+        if self.producer is not None:
+            self.producer.release(name, key)
+
+    def state(self, name: str, reason: str = "") -> None:
+        if (name, reason) == (self.state_name, self.state_reason):
+            return
+        self.state_name, self.state_reason = name, reason
+        self.control.say("state", state=name, reason=reason)
+        if self.producer is not None:
+            self.tell("state", {"state": name, "reason": reason, "replays": self.producer.streams}, sticky=True)
+        self.wake()
+
+    def replay_from(self, stream: str, place: Place | None) -> None:
+        self._ask(self.inlets[stream].ask_from(place, time.monotonic_ns()))
+
+    def trim(self, stream: str, place: Place) -> None:
+        if self.producer is not None:
+            self.producer.trim(stream, place)
+
+    def end(self) -> None:
+        self.stopping, self.closing_reason = True, "ended"
+        self.wake()
+
+    # -- inside
+
+    def _topics(self, peer: str) -> set[str]:
+        topics = {f"event.{name}" for name in self._handlers}
+        if self._any is not None:
+            topics = {"event."}
+        if self.producer is not None and self.producer.streams:
+            topics.add("event.listening")
+        streams = [stream for stream, producer in self.brief.inputs.items() if producer == peer]
+        if streams:
+            topics |= {"event.state", "event.replayed", *(f"audio.{stream}" for stream in streams)}
+        return topics
+
+    def _counters(self) -> dict[str, float]:
+        return {
+            "gaps": sum(inlet.gaps for inlet in self.inlets.values()),
+            "lost_ms": round(sum(inlet.lost_ms for inlet in self.inlets.values()), 1),
+            "malformed": sum(consumer.malformed for consumer in self.consumers.values()),
+            "late": sum(consumer.late for consumer in self.consumers.values()),
+            "overflowed": sum(consumer.overflowed for consumer in self.consumers.values()),
+        }
+
+    def _log_malformed(self, now_ns: int) -> None:
+        bad = {peer: c for peer, c in self.consumers.items() if c.last_malformed}
+        if bad and now_ns - self._malformed_logged_ns > 1_000_000_000:
+            self._malformed_logged_ns = now_ns
+            for peer, consumer in bad.items():
+                self.stage.log.warning(
+                    "malformed message dropped", of=peer, error=consumer.last_malformed, so_far=consumer.malformed
+                )
+                consumer.last_malformed = ""

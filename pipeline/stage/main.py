@@ -1,0 +1,114 @@
+"""From process start to exit: prime, go, the loop, the ordered stop."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from typing import Any
+
+import zmq
+
+from pipeline import exits, log
+from pipeline.bus.producer import NameTaken
+from pipeline.config.options import OptionError, build_options
+from pipeline.stage import aio
+from pipeline.stage.brief import Brief, NotStarted
+from pipeline.stage.guard import die_with_parent, show_stacks
+from pipeline.stage.link import Link
+from pipeline.stage.stage import Stage
+
+MAX_WAIT_S = 0.5
+
+
+class WorldError(Exception):
+    """A device or a server outside went away: the stage exits 69 and is replaced at once, which is no crash."""
+
+
+def main(cls: type[Stage]) -> None:
+    """Run a stage in this process until it is stopped; never returns."""
+    try:
+        brief = Brief.from_environment()
+    except NotStarted as error:
+        print(f"{cls.__name__}: {error}", file=sys.stderr)
+        sys.exit(exits.CONFIG)
+    run(cls, brief)
+
+
+def run(cls: type[Stage], brief: Brief) -> None:
+    """The life of one stage. Ends the process: `os._exit`, because tearing down an interpreter takes 150-260 ms."""
+    die_with_parent()
+    show_stacks()
+    stage = cls()
+    stage.name, stage.inst, stage.brief = brief.name, brief.inst, brief
+    stage.log = log.for_stage(brief.log_level, stage=brief.name, inst=brief.inst)
+    link = stage.link = Link(stage, brief)
+    code = exits.OK
+    try:
+        _live(stage, link)
+    except OptionError as error:
+        stage.log.error("configuration refused", error=str(error))
+        code = exits.CONFIG
+    except (WorldError, NameTaken) as error:
+        stage.log.warning("stage gives way", reason=str(error))
+        link.closing_reason = str(error)
+        code = exits.WORLD
+    except Exception:
+        stage.log.exception("stage crashed")
+        link.closing_reason = "crash"
+        code = exits.CRASH
+    link.control.say("bye", reason=link.closing_reason)
+    link.close()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _live(stage: Stage, link: Link) -> None:
+    link.control.say("hello", pid=os.getpid())
+    for name, value in build_options(type(stage), link.brief.options).items():
+        setattr(stage, name, value)
+    stage.prime()
+    gc.collect()
+    gc.freeze()  # what was imported stays: the collector need not walk it, and forks share its pages
+    link.control.say("primed")
+    link.state_name = "primed"
+    link.beat()
+    poller = zmq.Poller()
+    if link.brief.lifeline is not None:
+        poller.register(link.brief.lifeline, zmq.POLLIN)
+    poller.register(link.control.socket, zmq.POLLIN)
+    while not link.going and not link.stopping:
+        _wait(poller, link, link.turn())
+    if link.stopping:
+        return
+    link.open()
+    for socket in link.sockets()[1:]:
+        poller.register(socket, zmq.POLLIN)
+    stage.start()
+    link.control.say("live")
+    if link.state_name == "primed":
+        link.state("live")
+    if hasattr(stage, "run"):
+        aio.run(stage, link)
+    else:
+        _loop(stage, link, poller)
+    stage.stop()
+
+
+def _loop(stage: Stage, link: Link, poller: zmq.Poller) -> None:
+    while True:
+        again_s = link.turn()
+        if link.stopping:
+            return
+        wanted_s = stage.step()
+        waits = [wait for wait in (again_s, wanted_s) if wait is not None]
+        _wait(poller, link, min(waits, default=None))
+
+
+def _wait(poller: zmq.Poller, link: Link, seconds: float | None) -> None:
+    """Wait until something arrives, `seconds` at most. The lifeline's end ends the process here and now."""
+    wait_s = MAX_WAIT_S if seconds is None else min(seconds, MAX_WAIT_S)
+    ready: dict[Any, int] = dict(poller.poll(max(0, -(-int(wait_s * 1e6) // 1000))))
+    if link.brief.lifeline is not None and link.brief.lifeline in ready:
+        os._exit(exits.CRASH)

@@ -1,0 +1,188 @@
+"""Producer and consumer over real ipc sockets in one process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zmq
+
+from pipeline.bus.consumer import Consumer, Message
+from pipeline.bus.messages import Audio, Event
+from pipeline.bus.producer import HIGH_WATER, NameTaken, Producer
+
+pytestmark = pytest.mark.bus
+
+DEADLINE_S = 10.0
+
+
+@pytest.fixture
+def context() -> Iterator[zmq.Context[Any]]:
+    made: zmq.Context[Any] = zmq.Context()
+    yield made
+    made.destroy(linger=0)
+
+
+@pytest.fixture
+def endpoint(tmp_path: Path) -> str:
+    return f"ipc://{tmp_path}/frontend.bus"
+
+
+def producer_at(context: zmq.Context[Any], endpoint: str, inst: int = 1) -> Producer:
+    producer = Producer(context, endpoint, "frontend", inst, time.monotonic_ns)
+    producer.bind()
+    return producer
+
+
+def read_until(
+    consumer: Consumer, enough: Callable[[list[Message]], bool], producer: Producer | None = None
+) -> list[Message]:
+    """Everything read until `enough` says so, the producer pumped meanwhile. Fails after DEADLINE_S."""
+    got: list[Message] = []
+    end = time.monotonic() + DEADLINE_S
+    while time.monotonic() < end:
+        if producer is not None:
+            producer.pump()
+        consumer.drain(time.monotonic_ns())
+        while (message := consumer.next()) is not None:
+            got.append(message)
+        if enough(got):
+            return got
+        consumer.socket.poll(5)
+    raise AssertionError(f"not enough after {DEADLINE_S} s: {got[-3:]}")
+
+
+def names(messages: list[Message]) -> list[str]:
+    return [message.name if isinstance(message, Event) else message.stream for _, message in messages]
+
+
+def voice(number: int) -> Audio:
+    return Audio("voice", bytes(640), 16_000, 1, t=number * 20_000_000)
+
+
+def test_a_late_joiner_of_a_known_topic_is_told_what_holds(context: zmq.Context[Any], endpoint: str) -> None:
+    producer = producer_at(context, endpoint)
+    producer.event("state", {"state": "live"}, sticky=True)
+    for _ in range(30):
+        consumer = Consumer(context, endpoint, ["event.state"])
+        assert names(read_until(consumer, bool, producer)) == ["state"]
+        consumer.close()
+    producer.close()
+
+
+def test_a_sticky_event_is_read_once_however_often_it_is_sent(context: zmq.Context[Any], endpoint: str) -> None:
+    producer = producer_at(context, endpoint)
+    first = Consumer(context, endpoint, ["event.state", "event.done"])
+    producer.event("state", {"n": 1}, sticky=True)
+    read_until(first, bool, producer)
+    second = Consumer(context, endpoint, ["event.state"])
+    read_until(second, bool, producer)  # the state went out again, to both
+    producer.event("done", {})
+    assert names(read_until(first, bool, producer)) == ["done"]
+    first.close(), second.close(), producer.close()
+
+
+def test_a_released_event_is_said_to_nobody(context: zmq.Context[Any], endpoint: str) -> None:
+    producer = producer_at(context, endpoint)
+    producer.event("speech_started", {"t": 1}, sticky=True)
+    producer.event("state", {}, sticky=True)
+    producer.release("speech_started")
+    consumer = Consumer(context, endpoint, ["event.state", "event.speech_started"])
+    assert names(read_until(consumer, bool, producer)) == ["state"]
+    consumer.close(), producer.close()
+
+
+def test_one_subscriber_hears_events_and_audio_in_the_order_of_the_writer(
+    context: zmq.Context[Any], endpoint: str
+) -> None:
+    producer = producer_at(context, endpoint)
+    producer.event("state", {}, sticky=True)
+    consumer = Consumer(context, endpoint, ["event.", "audio.voice"])
+    read_until(consumer, bool, producer)
+    for number in range(300):
+        producer.event("flush", {"epoch": number})
+        producer.audio(voice(number))
+    got = read_until(consumer, lambda messages: len(messages) >= 600)
+    assert names(got) == ["flush", "voice"] * 300
+    consumer.close(), producer.close()
+
+
+def test_the_name_can_be_held_once(context: zmq.Context[Any], endpoint: str) -> None:
+    producer = producer_at(context, endpoint)
+    with pytest.raises(NameTaken, match="frontend is already on the bus"):
+        producer_at(context, endpoint, inst=2)
+    producer.close()
+    producer_at(context, endpoint, inst=3).close()
+
+
+def test_a_reader_that_stands_still_holds_nobody_up_and_loses_only_its_own(
+    context: zmq.Context[Any], endpoint: str
+) -> None:
+    producer = producer_at(context, endpoint)
+    producer.event("state", {}, sticky=True)
+    asleep = Consumer(context, endpoint, ["event.state", "audio.voice"])
+    awake = Consumer(context, endpoint, ["event.state", "audio.voice"])
+    read_until(asleep, bool, producer)
+    read_until(awake, bool, producer)
+    total, slowest_ns, heard = 3 * HIGH_WATER, 0, 0
+    for number in range(total):
+        began = time.monotonic_ns()
+        producer.audio(voice(number))
+        slowest_ns = max(slowest_ns, time.monotonic_ns() - began)
+        if number % 100 == 99:
+            heard += len(read_until(awake, lambda messages: len(messages) >= 100))
+    assert heard == total
+    assert slowest_ns < 1_000_000_000
+    late = read_until(asleep, lambda messages: len(messages) >= HIGH_WATER)
+    assert [stamp.seq for stamp, _ in late[:10]] == list(range(10)), "the oldest are kept, the newest dropped"
+    awake.close(), asleep.close(), producer.close()
+
+
+def test_a_flood_of_malformed_messages_is_counted_and_ends_nothing(context: zmq.Context[Any], endpoint: str) -> None:
+    raw: zmq.Socket[bytes] = context.socket(zmq.XPUB)
+    raw.setsockopt(zmq.SNDHWM, 0)
+    raw.bind(endpoint)
+    consumer = Consumer(context, endpoint, ["event.state", "audio.voice"])
+    assert raw.recv()
+    assert raw.recv()
+    for _ in range(5_000):
+        raw.send_multipart([b"audio.voice", b"\xc1 rubbish"])
+    good = Producer(context, endpoint + "2", "frontend", 1, time.monotonic_ns)
+    good.socket.close()
+    good.socket = raw
+    good.audio(voice(1))
+    assert names(read_until(consumer, bool)) == ["voice"]
+    assert consumer.malformed == 5_000
+    assert "msgpack" in consumer.last_malformed
+    consumer.close(), raw.close()
+
+
+def test_a_tap_cannot_speak(context: zmq.Context[Any], endpoint: str) -> None:
+    producer = producer_at(context, endpoint)
+    tap: zmq.Socket[bytes] = context.socket(zmq.XSUB)
+    tap.connect(endpoint)
+    tap.send(b"\x01event.state")
+    tap.send(b"audio.voice rubbish")
+    tap.send_multipart([b"event.flush", b"\x81"])
+    producer.event("state", {}, sticky=True)
+    end = time.monotonic() + DEADLINE_S
+    while not tap.poll(5) and time.monotonic() < end:
+        producer.pump()
+    assert tap.recv_multipart()[0] == b"event.state"
+    tap.close(), producer.close()
+
+
+def test_a_restarted_producer_is_joined_again(context: zmq.Context[Any], endpoint: str) -> None:
+    producer = producer_at(context, endpoint)
+    producer.event("state", {"n": 1}, sticky=True)
+    consumer = Consumer(context, endpoint, ["event.state"])
+    read_until(consumer, bool, producer)
+    producer.close()
+    again = producer_at(context, endpoint, inst=2)
+    again.event("state", {"n": 2}, sticky=True)
+    [(stamp, _)] = read_until(consumer, bool, again)
+    assert stamp.inst == 2
+    consumer.close(), again.close()
