@@ -1,0 +1,144 @@
+"""A pipeline from its configuration to its exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import structlog
+import zmq
+
+from pipeline.bus.producer import Producer
+from pipeline.exits import OK
+from pipeline.supervisor import policy, report
+from pipeline.supervisor.children import ExecSpawner, Spawner, become_subreaper
+from pipeline.supervisor.control import Control, Word
+from pipeline.supervisor.loop import Loop
+from pipeline.supervisor.people import People
+from pipeline.supervisor.recipe import Wiring
+from pipeline.supervisor.settings import Settings
+from pipeline.supervisor.slot import Slot
+from pipeline.supervisor.stopping import OrderedStop
+from pipeline.supervisor.supervisor import Supervisor
+from pipeline.supervisor.telling import CONNECTION_FILE
+
+if TYPE_CHECKING:
+    from pipeline.config import Pipeline
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+log = structlog.get_logger()
+
+
+def run(pipeline: Pipeline, run_dir: Path, state_dir: Path, spawner: Spawner | None = None) -> int:
+    """Run a pipeline until it ends; returns its exit code. `run_dir` must be ours already: nobody else may run there.
+
+    0 after an ordered stop or when the conversation is complete, 70 and 78 as `policy` says, 128 + the signal when a
+    second one cut the stop short.
+    """
+    return App(pipeline, run_dir, state_dir, spawner or ExecSpawner()).run()
+
+
+class App:
+    """The whole-pipeline matters: its sockets, signals, ordered stops and restarts, its end."""
+
+    def __init__(self, pipeline: Pipeline, run_dir: Path, state_dir: Path, spawner: Spawner) -> None:
+        become_subreaper()
+        mark = f"{os.getpid()}.{time.monotonic_ns()}"  # a new supervisor may start before the old one's sweeper is done
+        self.wiring = Wiring(pipeline, run_dir, state_dir, mark)
+        self.loop = Loop()
+        self.settings = Settings(state_dir)
+        self._began = self.loop.clock()
+        self._context: zmq.Context[Any] = zmq.Context()
+        self._context.setsockopt(zmq.MAX_SOCKETS, 4096)
+        self._control = Control(self._context, self.wiring.control)
+        inst = time.monotonic_ns() // 1_000_000
+        self._bus = Producer(self._context, self.wiring.supervisor_bus, "supervisor", inst, time.monotonic_ns)
+        self._bus.bind()
+        self._supervisor = Supervisor(self.wiring, self.loop, spawner, self._control, self._bus)
+        self._people = People(self._supervisor, self.settings, self.status, self.stop)
+        self._ending: OrderedStop | None = None
+        self._code: int | None = None
+        """What the ordered stop that is under way will end with; None if it is a restart."""
+
+    def run(self) -> int:
+        """Start everything, turn until the end, leave nothing behind."""
+        supervisor, loop = self._supervisor, self.loop
+        supervisor.hearing.on_person = self._person
+        supervisor.on_escalation = self._escalate
+        loop.signalled = self._signal
+        loop.take_signals(*SIGNALS)
+        for socket in (self._control.socket, self._bus.socket):
+            # edge-triggered, and an edge can be eaten by a send: each turn reads both to their end, whoever woke it
+            loop.watch(int(socket.getsockopt(zmq.FD)), lambda: None)
+        if self.settings.unfit:
+            log.warning("kept settings ignored", error=self.settings.unfit)
+        log.info("pipeline starts", name=self.wiring.pipeline.name, pid=os.getpid(), run_dir=str(self.wiring.run_dir))
+        supervisor.telling.settings(self.settings, by="kept")
+        try:
+            supervisor.open()
+            return loop.run()
+        finally:
+            supervisor.close()
+            (self.wiring.run_dir / CONNECTION_FILE).unlink(missing_ok=True)
+            self._bus.close()
+            self._control.close()
+            self._context.destroy(linger=200)
+            loop.close()
+
+    def status(self) -> dict[str, Any]:
+        """The reply to `status`."""
+        stopping = self._ending.reason if self._ending is not None else ""
+        slots = self._supervisor.slots.values()
+        return report.status(self.wiring, slots, stopping=stopping, now=self.loop.clock(), began=self._began)
+
+    def stop(self, reason: str, code: int = OK) -> None:
+        """End everything in order. If that is under way already, or a restart is, it ends with this code."""
+        if self._code is None:
+            self._code = code
+        if self._ending is None:
+            log.info("pipeline stops", reason=reason)
+            self._end_all(reason)
+
+    def _end_all(self, reason: str) -> None:
+        self._ending = OrderedStop(self._supervisor, reason, self._stopped)
+        self._ending.begin()
+
+    def _stopped(self) -> None:
+        code, self._ending = self._code, None
+        if code is None:
+            self._supervisor.start_all()
+            return
+        log.info("pipeline stopped", code=code)
+        self.loop.finish(code)
+
+    def _escalate(self, action: policy.Action, slot: Slot) -> None:
+        reason = f"{slot.name}: {action.reason}"
+        if action.kind == "end_pipeline":
+            if action.code != OK:
+                log.error("pipeline ends", reason=reason, code=action.code)
+            self.stop(reason, action.code)
+        elif self._ending is None:
+            log.error("pipeline restarts", reason=reason)
+            now = self.loop.clock()
+            for other in self._supervisor.slots.values():
+                other.history = policy.History(pipeline_restarted=now)
+                other.down_since = other.down_since or now
+                other.restarts += 1
+            self._end_all(reason)
+
+    def _person(self, word: Word) -> None:
+        self._control.answer(word, **self._people.answer(word))
+
+    def _signal(self, number: int) -> None:
+        if number not in SIGNALS:
+            return
+        if self._ending is None or self._code is None:
+            self.stop(f"{signal.Signals(number).name} received")
+        elif number != signal.SIGHUP:  # a closed terminal sends one beside the others
+            log.warning("pipeline stops at once", signal=signal.Signals(number).name)
+            self._code = 128 + number
+            self._ending.now()

@@ -1,0 +1,226 @@
+"""Processes: starting one, noticing its death, ending it and all that it started.
+
+A `Spawner` turns a recipe into a `Child`. Exec is the one way here; whatever else makes processes (a fork server)
+needs only to give back the same `Child`, for everything after the start goes by process id and descriptors.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Protocol
+
+from pipeline.supervisor import sweeper
+from pipeline.supervisor.recipe import Recipe
+
+PR_SET_CHILD_SUBREAPER = 36
+
+
+class NoSuchProgram(Exception):
+    """The program of a `command:` is not there or not executable. The text names it."""
+
+
+@dataclass
+class Child:
+    """One running process of a stage, leader of its own process group."""
+
+    stage: str
+    inst: int
+    pid: int
+    pidfd: int | None
+    """Readable when it has ended; None where the system has no pidfd, then `reap` is to be polled."""
+    stderr: int
+    """Read end, non-blocking, of what it says on stderr and stdout."""
+    lifeline: int
+    """Write end of the pipe whose closing tells it that the supervisor is gone."""
+
+    def kill(self, number: int) -> None:
+        """Send a signal to the process alone."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+    def kill_group(self) -> None:
+        """SIGKILL to the process and everything in its group."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS says EPERM for a group of zombies
+            os.killpg(self.pid, signal.SIGKILL)
+
+    def reap(self) -> int | None:
+        """Its exit code or minus the signal if it has ended, else None. To be called until it says so, not after.
+
+        What is left of its group is killed first, while the dead process still holds the group's number.
+        """
+        try:
+            if os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+                return None
+            self.kill_group()
+            return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        except ChildProcessError:  # somebody else waited for it: how it ended is lost, that it did is not
+            return 1
+
+    def close(self) -> None:
+        """Give its descriptors back."""
+        for descriptor in (self.pidfd, self.stderr, self.lifeline):
+            if descriptor is not None:
+                os.close(descriptor)
+
+
+class Spawner(Protocol):
+    """A way of making processes."""
+
+    def spawn(self, recipe: Recipe) -> Child:
+        """Start a process. Raises NoSuchProgram, and OSError when the system has no room for one."""
+
+
+class ExecSpawner:
+    """A new program for each process: works everywhere and for every language; a Python stage costs its imports."""
+
+    def __init__(self) -> None:
+        self._setpriv = shutil.which("setpriv") if sys.platform == "linux" else None
+
+    def spawn(self, recipe: Recipe) -> Child:
+        """Start it in its own group, stdin empty, stderr and stdout in a pipe, its lifeline in PIPELINE_LIFELINE."""
+        argv = list(recipe.argv)
+        if not recipe.ours:
+            argv[0] = program(argv[0], recipe.cwd)
+            if self._setpriv:
+                argv = [self._setpriv, "--pdeathsig", "KILL", "--", *argv]
+        said_read, said_write = os.pipe()
+        life_read, life_write = os.pipe()
+        try:
+            popen = subprocess.Popen(
+                argv,
+                env={**recipe.environ, "PIPELINE_LIFELINE": str(life_read)},
+                cwd=recipe.cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=None if recipe.terminal else said_write,
+                stderr=said_write,
+                pass_fds=(life_read,),
+                # its own group: Ctrl-C must reach the supervisor alone, and what a stage started ends with it
+                process_group=0,
+            )
+        except OSError:
+            os.close(said_read)
+            os.close(life_write)
+            raise
+        finally:
+            os.close(said_write)
+            os.close(life_read)
+        popen.returncode = 0  # we wait for it ourselves; Popen would otherwise warn, and wait a second time
+        os.set_blocking(said_read, False)
+        return Child(recipe.stage, recipe.inst, popen.pid, pidfd_open(popen.pid), said_read, life_write)
+
+
+def program(name: str, cwd: Path | None) -> str:
+    """The path of a program: relative to `cwd` if it names a folder, else from PATH. Raises NoSuchProgram."""
+    path = (cwd or Path()) / name if os.sep in name else shutil.which(name)
+    if path is None or not os.access(path, os.X_OK) or os.path.isdir(path):
+        where = f"in {cwd}" if os.sep in name and cwd else "on PATH"
+        raise NoSuchProgram(f"command: expected an executable program, found none called {name} {where}")
+    return str(path)
+
+
+def pidfd_open(pid: int) -> int | None:
+    """A descriptor that becomes readable when the process ends; None where there is none (not Linux, old kernel)."""
+    if not hasattr(os, "pidfd_open"):
+        return None
+    try:
+        return os.pidfd_open(pid)
+    except OSError:
+        return None
+
+
+def become_subreaper() -> None:
+    """Have orphans of stages become our children instead of init's, so that they can be found and ended. Linux."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def orphans(known: set[int]) -> list[int]:
+    """Our children that we did not start: what stages left behind. Ended ones are waited for and not named."""
+    found = []
+    for path in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found += [int(pid) for pid in path.read_text().split() if int(pid) not in known]
+    return [pid for pid in found if not _wait_quietly(pid)]
+
+
+def environ_of(pid: int) -> set[bytes]:
+    """The variables a process was started with ("NAME=VALUE"); empty if it is gone."""
+    with contextlib.suppress(OSError):
+        return set(Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"))
+    return set()
+
+
+def end_orphan(pid: int) -> None:
+    """SIGKILL to a process that a stage left behind, and wait for it."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, signal.SIGKILL)
+    _wait_quietly(pid)
+
+
+def _wait_quietly(pid: int) -> bool:
+    with contextlib.suppress(ChildProcessError):
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    return True
+
+
+class Sweeper:
+    """The program that ends what we would leave behind if we were killed. See `sweeper`."""
+
+    def __init__(self, mark: str) -> None:
+        self._mark = mark
+        self._groups: set[int] = set()
+        self._start()
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def add(self, group: int) -> None:
+        """A process group that must not outlive us."""
+        self._groups.add(group)
+        self._tell(f"+{group}\n")
+
+    def discard(self, group: int) -> None:
+        """A group that is gone: its number may soon belong to somebody else."""
+        self._groups.discard(group)
+        self._tell(f"-{group}\n")
+
+    def revive(self) -> None:
+        """Start it again if it was killed."""
+        if self._process.poll() is not None:
+            self._start()
+
+    def close(self) -> None:
+        """Let it take its last look and end."""
+        with contextlib.suppress(OSError):
+            self._pipe.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(2.0)
+
+    def _start(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", sweeper.__file__, self._mark],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            bufsize=0,
+        )
+        assert self._process.stdin is not None
+        self._pipe: IO[bytes] = self._process.stdin
+        os.set_blocking(self._pipe.fileno(), False)  # a frozen sweeper must not freeze us
+        for group in self._groups:
+            self._tell(f"+{group}\n")
+
+    def _tell(self, line: str) -> None:
+        with contextlib.suppress(OSError):  # killed: `revive` tells the new one everything
+            self._pipe.write(line.encode())

@@ -1,0 +1,114 @@
+"""Whether a process that still exists also works: start deadlines, beats, deafness. Pure; times are seconds.
+
+A stage beats from its main loop, never from a thread of its own, so a beat says that the loop turns. A stage that
+turns and yet takes in nothing of what its producer sends is deaf, which for the person is the same as dead.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+START_S = 20.0
+"""To be primed, and again to go live once told to: imports and models on a loaded small board. Its own clock, because
+a stage that imports cannot beat and one that never comes so far would never be judged by its beats."""
+BEAT_S = 2.0
+"""Without a beat for this long it hangs: four missed in a row."""
+DEAF_S = 2.0
+DEAF_FRAMES = 25
+"""A producer that sent so many blocks in DEAF_S (half of the usual cadence of 20 ms) was certainly speaking."""
+KEPT = 16
+"""Beats remembered of a process: 8 s of them, several windows."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Blocks since the start of a process, as one beat told them."""
+
+    at: float
+    taken: Mapping[str, int]
+    """In, by stream."""
+    sent: Mapping[str, int]
+    """Out, by stream."""
+
+
+@dataclass
+class Pulse:
+    """What one process has shown of itself."""
+
+    deadline: float | None
+    """By when the start, or its second half after `go`, must be done; None when nothing is owed."""
+    live_since: float | None = None
+    last_beat: float | None = None
+    counts: deque[Counts] = field(default_factory=lambda: deque(maxlen=KEPT))
+    """Of beats in state `live`, without a break."""
+
+    @classmethod
+    def begun(cls, now: float) -> Pulse:
+        """Of a process started just now."""
+        return cls(deadline=now + START_S)
+
+    def primed(self) -> None:
+        """It waits for `go`, for as long as we like."""
+        self.deadline = None
+
+    def told_to_go(self, now: float) -> None:
+        """`go` was sent."""
+        self.deadline = now + START_S
+
+    def live(self, now: float) -> None:
+        """Its start is complete: from now on it owes beats."""
+        self.deadline = None
+        if self.live_since is None:
+            self.live_since = self.last_beat = now
+
+    def beat(self, now: float, state: str, taken: Mapping[str, int], sent: Mapping[str, int]) -> None:
+        """A beat came. Only what is counted while live says anything about deafness."""
+        if self.live_since is not None:
+            self.last_beat = now
+        if state == "live":
+            self.counts.append(Counts(now, taken, sent))
+        else:
+            self.counts.clear()
+
+    def forgive(self, late_s: float) -> None:
+        """The supervisor itself did not look for `late_s`: nobody else is to blame for that time."""
+        if self.deadline is not None:
+            self.deadline += late_s
+        if self.last_beat is not None:
+            self.last_beat += late_s
+        self.counts.clear()  # beats of several moments read at one moment cannot be compared with anybody's
+
+
+def hang(pulse: Pulse, now: float) -> str:
+    """Why this process must be ended, or ""."""
+    if pulse.deadline is not None and now > pulse.deadline:
+        return f"not started within {START_S:g} s"
+    if pulse.last_beat is not None and pulse.live_since is not None and now - pulse.last_beat > BEAT_S:
+        return f"no beat for {now - pulse.last_beat:.1f} s"
+    return ""
+
+
+def deafness(reader: Pulse, producers: Mapping[str, Pulse]) -> str:
+    """Why this process counts as deaf, or "". `producers` are the processes it reads, by stream.
+
+    Over the reader's newest beats that span DEAF_S it took in nothing of a stream, while in its producer's beats of
+    that same time DEAF_FRAMES were sent. Both were live throughout, else their beats are not kept: a producer that
+    has just returned is still being asked for its replay.
+    """
+    if not reader.counts:
+        return ""
+    last = reader.counts[-1]
+    first = next((counts for counts in reversed(reader.counts) if last.at - counts.at >= DEAF_S), None)
+    if first is None:
+        return ""
+    for stream, producer in producers.items():
+        if last.taken.get(stream, 0) != first.taken.get(stream, 0):
+            continue
+        if not producer.counts or producer.counts[0].at > first.at:
+            continue
+        span = [counts.sent.get(stream, 0) for counts in producer.counts if first.at <= counts.at <= last.at]
+        if span and span[-1] - span[0] >= DEAF_FRAMES:
+            return f"deaf: took in nothing of {stream} while {span[-1] - span[0]} blocks were sent"
+    return ""

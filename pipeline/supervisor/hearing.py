@@ -1,0 +1,117 @@
+"""What the words of stages mean for the supervisor's table."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+import structlog
+import zmq
+
+from pipeline.bus import codec
+from pipeline.supervisor.control import Control, Word, counts_of, state_of
+from pipeline.supervisor.loop import Loop
+from pipeline.supervisor.slot import Run, Slot
+from pipeline.supervisor.telling import Telling
+
+MALFORMED_S = 1.0
+"""Malformed messages are logged this often at most."""
+
+log = structlog.get_logger()
+
+
+class Hearing:
+    """Reads the control socket, keeps the table true to what stages say of themselves."""
+
+    def __init__(self, control: Control, loop: Loop, telling: Telling, slots: Mapping[str, Slot]) -> None:
+        self._control, self._loop, self._telling, self._slots = control, loop, telling, slots
+        self.on_person: Callable[[Word], None] = lambda word: None
+        """Called with each command of a person."""
+        self._logged = 0
+        self._logged_at = -MALFORMED_S
+
+    def read(self) -> bool:
+        """Everything that has come, up to the bound of one turn. True if more is left."""
+        for word in self._control.heard():
+            try:
+                self._word(word)
+            except codec.Malformed as error:
+                self._control.malformed += 1
+                self._control.last_malformed = str(error)
+        self._log_malformed()
+        return bool(int(self._control.socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
+
+    def _word(self, word: Word) -> None:
+        if word.sender == "cli":
+            self.on_person(word)
+            return
+        slot = self._slots.get(word.sender)
+        if slot is None:
+            return
+        if slot.leaving is not None and word.number == slot.leaving.child.inst and word.kind == "bye":
+            _bye(slot.leaving, word)
+        if slot.run is None or word.number != slot.run.child.inst:
+            return  # the last words of one that was replaced
+        self._of_stage(slot, slot.run, word)
+
+    def _of_stage(self, slot: Slot, run: Run, word: Word) -> None:
+        now = self._loop.clock()
+        if word.kind == "beat":
+            self._beat(slot, run, word, now)
+        elif word.kind == "state":
+            run.said = state_of(word)
+            self.show_said(slot, run)
+        elif word.kind == "hello":
+            run.connected = True
+            run.owns_device = run.owns_device or word.fields.get("device") is True
+        elif word.kind == "primed":
+            run.pulse.primed()
+            self.show_start(slot, "primed")
+            self.go(run)
+        elif word.kind == "live":
+            run.pulse.live(now)
+            self.show_said(slot, run)
+        elif word.kind == "bye":
+            _bye(run, word)
+        elif word.kind == "now":
+            self._control.say(run.identity, "now", monotonic_ns=time.monotonic_ns())
+
+    def go(self, run: Run) -> None:
+        """Let a primed process take its name, sockets and devices."""
+        run.pulse.told_to_go(self._loop.clock())
+        self._control.say(run.identity, "go")
+
+    def show_start(self, slot: Slot, state: str) -> None:
+        """Show `starting` or `primed`, unless the stage is away for the world's sake: then that is how it is."""
+        if not slot.stopping and not (slot.down_since is not None and slot.state == "degraded"):
+            self._telling.state(slot, state, slot.reason if slot.down_since is not None else "")
+
+    def show_said(self, slot: Slot, run: Run) -> None:
+        """Show what a stage says of itself, from the moment that it is live."""
+        if run.pulse.live_since is None or slot.stopping or run.hang:
+            return
+        if slot.down_since is not None:
+            after_s = round(self._loop.clock() - slot.down_since, 3)
+            slot.down_since = None
+            log.info("stage restarted", stage=slot.name, inst=slot.inst, after_s=after_s, restarts=slot.restarts)
+        self._telling.state(slot, *run.said)
+
+    def _beat(self, slot: Slot, run: Run, word: Word, now: float) -> None:
+        taken, sent = counts_of(word)
+        if run.pulse.live_since is not None:
+            run.said = state_of(word)
+            self.show_said(slot, run)
+        run.pulse.beat(now, run.said[0] if run.pulse.live_since is not None else "", taken, sent)
+        bus = word.fields.get("bus")
+        slot.counters = {"in": taken, "out": sent, "bus": bus if isinstance(bus, dict) else {}}
+
+    def _log_malformed(self) -> None:
+        new, now = self._control.malformed - self._logged, self._loop.clock()
+        if new and now - self._logged_at >= MALFORMED_S:
+            self._logged_at, self._logged = now, self._control.malformed
+            log.warning("malformed control message dropped", error=self._control.last_malformed, count=new)
+
+
+def _bye(run: Run, word: Word) -> None:
+    reason = word.fields.get("reason", "")
+    run.bye = reason if isinstance(reason, str) else ""

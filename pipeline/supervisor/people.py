@@ -1,0 +1,100 @@
+"""People's commands: what each does and what it answers."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import structlog
+
+from pipeline.supervisor.control import Word
+from pipeline.supervisor.settings import Settings, is_percent
+from pipeline.supervisor.supervisor import Supervisor
+
+TEXT_LENGTH = 10_000
+
+log = structlog.get_logger()
+
+
+class Refused(Exception):
+    """The command can't be done; the text says why and what would do."""
+
+
+class People:
+    """Acts on commands, each answered with `ok` or with `error`."""
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        settings: Settings,
+        status: Callable[[], dict[str, Any]],
+        stop: Callable[[str], None],
+    ) -> None:
+        self._supervisor, self._settings, self._status, self._stop = supervisor, settings, status, stop
+        self._commands: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
+            "status": lambda fields: self._status(),
+            "stop": self._stop_all,
+            "restart": self._restart,
+            "mute": lambda fields: self._mute(True),
+            "unmute": lambda fields: self._mute(False),
+            "volume": self._volume,
+            "say": self._say,
+        }
+
+    def answer(self, word: Word) -> dict[str, Any]:
+        """Do it; returns the reply."""
+        command = self._commands.get(word.kind)
+        try:
+            if command is None:
+                raise Refused(f"expected one of {', '.join(self._commands)}, got {word.kind[:40]!r}")
+            reply = command(word.fields)
+        except Refused as error:
+            return {"ok": False, "error": str(error)}
+        if word.kind != "status":
+            log.info("command obeyed", command=word.kind, by=f"cli/{word.number}")
+        return {"ok": True, **reply}
+
+    def _stop_all(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        self._stop("stop was asked for")
+        return {}
+
+    def _restart(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        name, slots = fields.get("stage"), self._supervisor.slots
+        slot = slots.get(name) if isinstance(name, str) else None
+        if slot is None:
+            near = difflib.get_close_matches(str(name), slots, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"the stages are {', '.join(slots)}"
+            raise Refused(f"no stage is called {str(name)[:40]!r}: {hint}")
+        if slot.stopping:
+            raise Refused(f"{slot.name} is stopping already")
+        self._supervisor.restart(slot)
+        return {}
+
+    def _mute(self, muted: bool) -> dict[str, Any]:
+        self._settings.muted = muted
+        return self._keep()
+
+    def _volume(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        percent = fields.get("percent")
+        if not is_percent(percent):
+            raise Refused(f"expected a volume of 0 to 100 percent, got {str(percent)[:40]!r}")
+        self._settings.volume = percent
+        return self._keep()
+
+    def _say(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        text = fields.get("text")
+        if not isinstance(text, str) or not text.strip() or len(text) > TEXT_LENGTH:
+            raise Refused(f"expected a text of 1 to {TEXT_LENGTH} characters")
+        self._supervisor.telling.text(text)
+        return {}
+
+    def _keep(self) -> dict[str, Any]:
+        """Tell the stages first: a full disk must not keep a microphone open."""
+        self._supervisor.telling.settings(self._settings, by="command")
+        try:
+            self._settings.keep()
+        except OSError as error:
+            log.error("setting not kept", error=str(error), lasts="until the next start")
+            return {"warning": f"it holds until the next start only: {error}"}
+        return {}

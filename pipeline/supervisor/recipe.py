@@ -1,0 +1,122 @@
+"""What a stage's process is started with: program, environment, folder. Pure."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pipeline.config import Pipeline, StageTable
+
+CODE = Path(__file__).resolve().parents[2]
+"""The folder of the package `pipeline`, so that stages find it wherever the command was typed."""
+MARK = "PIPELINE_SUPERVISOR"
+"""Variable that tells everything this supervisor started, down to the last grandchild, from everything else."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that starting a process takes."""
+
+    stage: str
+    inst: int
+    argv: tuple[str, ...]
+    environ: Mapping[str, str]
+    cwd: Path | None = None
+    """None: where the supervisor is."""
+    ours: bool = True
+    """Built on the stage library, which sets its own death signal. A foreign program cannot be relied on for that."""
+    terminal: bool = False
+    """Its stdout is the supervisor's; otherwise it goes where its stderr goes."""
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """What is the same for every stage of a pipeline."""
+
+    pipeline: Pipeline
+    run_dir: Path
+    state_dir: Path
+    mark: str
+    """Value of MARK."""
+    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    """What stages inherit."""
+
+    @property
+    def control(self) -> str:
+        """Where the supervisor listens to stages and people."""
+        return f"ipc://{self.run_dir}/control"
+
+    @property
+    def supervisor_bus(self) -> str:
+        """Where the supervisor speaks."""
+        return f"ipc://{self.run_dir}/supervisor.bus"
+
+    def endpoint(self, table: StageTable) -> str:
+        """Where a stage binds."""
+        return table.endpoint or f"ipc://{self.run_dir}/{table.name}.bus"
+
+    def peers(self) -> dict[str, str]:
+        """Where everybody binds, by name."""
+        return {table.name: self.endpoint(table) for table in self.pipeline.stages} | {
+            "supervisor": self.supervisor_bus
+        }
+
+    def recipe(self, table: StageTable, inst: int) -> Recipe:
+        """How to start a stage as its `inst`-th process."""
+        argv = command(table.command) if table.command else (sys.executable, "-P", "-m", "pipeline.stage")
+        return Recipe(
+            stage=table.name,
+            inst=inst,
+            argv=argv,
+            environ=self._environ(table, inst),
+            cwd=Path(self.pipeline.config_dir) if table.command else None,
+            ours=not table.command,
+            terminal=table.name == "screen",
+        )
+
+    def _environ(self, table: StageTable, inst: int) -> dict[str, str]:
+        environ = dict(self.environ)
+        environ.pop("NOTIFY_SOCKET", None)  # only the supervisor speaks to the service manager
+        path = [str(CODE), str(self.pipeline.config_dir), environ.get("PYTHONPATH", "")]
+        environ["PYTHONPATH"] = os.pathsep.join(part for part in path if part)
+        environ["PYTHONUNBUFFERED"] = "1"  # what a stage prints before it dies must be in the pipe
+        environ["PYTHONFAULTHANDLER"] = "1"  # SIGABRT to a hung one shows its stack, from its first import on
+        environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy would start a thread a core in every stage
+        environ.update(table.env)
+        environ.update(
+            {
+                "PIPELINE_STAGE": table.name,
+                "PIPELINE_INST": str(inst),
+                "PIPELINE_RUN": str(self.run_dir),
+                "PIPELINE_WIRING": json.dumps(self._wiring(table), ensure_ascii=True),
+                MARK: self.mark,
+            }
+        )
+        return environ
+
+    def _wiring(self, table: StageTable) -> dict[str, Any]:
+        return {
+            "bind": self.endpoint(table),
+            "control": self.control,
+            "peers": self.peers(),
+            "inputs": dict(table.inputs),
+            "required": table.required,
+            "use": table.use,
+            "options": table.options,
+            "config_dir": str(self.pipeline.config_dir),
+            "state_dir": str(self.state_dir),
+            "language": self.pipeline.language,
+            "log_level": self.pipeline.log.level,
+        }
+
+
+def command(given: str | Sequence[str]) -> tuple[str, ...]:
+    """The words of a `command:`, which is a list or one line."""
+    return tuple(shlex.split(given)) if isinstance(given, str) else tuple(given)

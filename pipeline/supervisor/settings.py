@@ -1,0 +1,68 @@
+"""Mute and volume: what people set and expect to find again after a restart and a reboot."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+FILE = "settings.json"
+
+
+class Settings:
+    """Kept in one file of the state directory, replaced as a whole so that a power cut leaves the old or the new."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._path = state_dir / FILE
+        self.muted = False
+        self.volume: int | None = None
+        """Percent; None until somebody set it, then playback's own option holds."""
+        self.unfit = ""
+        """Why what was kept could not be read; empty if it could, or if nothing was kept."""
+        self._load()
+
+    def _load(self) -> None:
+        try:
+            kept = json.loads(self._path.read_text())
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError) as error:
+            self.unfit = f"{self._path}: {error}"
+            return
+        muted = kept.get("muted") if isinstance(kept, dict) else None
+        volume = kept.get("volume") if isinstance(kept, dict) else None
+        if not isinstance(muted, bool) or (volume is not None and not is_percent(volume)):
+            self.unfit = f"{self._path}: expected muted: true or false and volume: 0-100 or null"
+            return
+        self.muted, self.volume = muted, volume
+
+    def keep(self) -> None:
+        """Write to the disk. Raises OSError (full, read-only): what was set holds until the next start only."""
+        replace_file(self._path, json.dumps({"muted": self.muted, "volume": self.volume}) + "\n")
+
+
+def replace_file(path: Path, text: str, *, durable: bool = True) -> None:
+    """Write a file as a whole: a reader finds the old or the new one, never a part. Raises OSError.
+
+    `durable` waits for the disk, which a file that matters only while we live need not.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        part.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        raise
+
+
+def is_percent(value: Any) -> bool:
+    """Whether `value` is a volume."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 100

@@ -1,0 +1,100 @@
+"""What the supervisor knows of one stage: its table, its past, its present process."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pipeline.supervisor.children import Child
+from pipeline.supervisor.health import Pulse
+from pipeline.supervisor.policy import Exit, History, Rules
+from pipeline.supervisor.stderr import Voice
+
+if TYPE_CHECKING:
+    from pipeline.config import StageTable
+    from pipeline.supervisor.loop import Timer
+
+DEVICE_PLACES = ("capture", "playback")
+"""Places whose stage owns a device. A stage elsewhere that does says so in its hello (`device: true`)."""
+
+
+@dataclass
+class Run:
+    """One process of a stage, from its start until it has been reaped."""
+
+    child: Child
+    started: float
+    pulse: Pulse
+    voice: Voice = field(default_factory=Voice)
+    connected: bool = False
+    """It said hello: it can be told to stop over control."""
+    owns_device: bool = False
+    bye: str = ""
+    """Why it leaves, in its own words; "ended": its work is complete."""
+    hang: str = ""
+    """Why we are ending it."""
+    said: tuple[str, str] = ("live", "")
+    """State and reason as it gave them last; they count once it is live."""
+    killing: Timer | None = None
+    """When its group is killed, if it has not ended by then."""
+    reading: bool = False
+    """Its stderr is read."""
+
+    @property
+    def identity(self) -> str:
+        """Its name on control."""
+        return f"{self.child.stage}/{self.child.inst}"
+
+    def exit(self, status: int, now: float) -> Exit:
+        """The end of it, for the policy."""
+        live_s = now - self.pulse.live_since if self.pulse.live_since is not None else 0.0
+        return Exit(status, self.started, live_s, self.hang, self.owns_device, self.bye)
+
+
+@dataclass
+class Slot:
+    """One line of the supervisor's table."""
+
+    table: StageTable
+    rules: Rules
+    state: str = "starting"
+    reason: str = ""
+    history: History = field(default_factory=History)
+    run: Run | None = None
+    leaving: Run | None = None
+    """A dead process whose last word may still be under way."""
+    inst: int = 0
+    restarts: int = 0
+    stopping: bool = False
+    """Whatever it exits with now was asked for."""
+    start_again: bool = False
+    """Once it has stopped, start it: somebody asked for a restart."""
+    down_since: float | None = None
+    """When its process ended, until the next one is live."""
+    pending: Timer | None = None
+    """Its next start."""
+    told: dict[str, Any] = field(default_factory=dict)
+    """The last `event.stage`."""
+    counters: dict[str, Any] = field(default_factory=dict)
+    """What its beats tell of its streams and queues."""
+
+    @property
+    def name(self) -> str:
+        """Of the stage."""
+        return str(self.table.name)
+
+    def next_inst(self) -> int:
+        """A number above every earlier one of this stage, also of earlier supervisors: ms of the monotonic clock.
+
+        The clock instead of a file, because a read-only or full disk must not repeat a number: readers take what an
+        old number says for stale. Only a reboot sets it back, and nobody who read the old ones survives that.
+        """
+        self.inst = max(self.inst + 1, time.monotonic_ns() // 1_000_000)
+        return self.inst
+
+    def cancel_start(self) -> None:
+        """It will not be started by the timer that waits for it."""
+        if self.pending is not None:
+            self.pending.cancel()
+            self.pending = None

@@ -1,0 +1,62 @@
+"""What the supervisor tells everybody: stage states, mute, volume, texts; and the connection file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import structlog
+
+from pipeline.bus.producer import Producer
+from pipeline.supervisor import report
+from pipeline.supervisor.recipe import Wiring
+from pipeline.supervisor.settings import Settings, replace_file
+from pipeline.supervisor.slot import Slot
+
+CONNECTION_FILE = "bus.json"
+LOUDNESS = {"degraded": "warning", "failed": "error", "starting": "debug", "primed": "debug", "restarting": "debug"}
+"""Log level of a state's beginning, where it is not info. Of a crash there is an event of its own."""
+
+log = structlog.get_logger()
+
+
+class Telling:
+    """The supervisor's own bus, and the file by which others find all of them."""
+
+    def __init__(self, wiring: Wiring, bus: Producer, slots: Mapping[str, Slot]) -> None:
+        self._wiring, self._bus, self._slots = wiring, bus, slots
+        self._connection = ""
+
+    def state(self, slot: Slot, state: str, reason: str = "") -> None:
+        """Note and tell how a stage is; nothing is told if nothing changed."""
+        if (state, reason) != (slot.state, slot.reason):
+            getattr(log, LOUDNESS.get(state, "info"))("stage is", stage=slot.name, state=state, reason=reason)
+        slot.state, slot.reason = state, reason
+        pid = slot.run.child.pid if slot.run is not None else None
+        body = {"stage": slot.name, "state": state, "reason": reason, "inst": slot.inst, "pid": pid}
+        if body != slot.told:
+            slot.told = body
+            # sticky, so that a screen or tap that joins later knows them all at once
+            self._bus.event("stage", body, sticky=True, key=slot.name)
+            self._write_connection()
+
+    def settings(self, settings: Settings, by: str) -> None:
+        """Mute and volume; stages that start later hear them too."""
+        self._bus.event("mute", {"muted": settings.muted, "by": by}, sticky=True)
+        if settings.volume is not None:
+            self._bus.event("volume", {"percent": settings.volume}, sticky=True)
+
+    def text(self, text: str) -> None:
+        """Something that a person typed for the model."""
+        self._bus.event("text_in", {"text": text})
+
+    def _write_connection(self) -> None:
+        text = json.dumps(report.connection(self._wiring, self._slots.values()), indent=1) + "\n"
+        if text == self._connection:
+            return
+        try:
+            replace_file(self._wiring.run_dir / CONNECTION_FILE, text, durable=False)
+        except OSError as error:  # tried again at the next change; stages know it all from their environment
+            log.warning("connection file not written", error=str(error))
+        else:
+            self._connection = text

@@ -1,0 +1,141 @@
+"""What follows each way in which a stage can end."""
+
+import signal
+from dataclasses import replace
+
+import pytest
+
+from pipeline.supervisor.policy import (
+    EXHAUSTED_S,
+    RESTART_AGAIN_S,
+    Action,
+    Exit,
+    History,
+    Rules,
+    backoff_s,
+    decide,
+    how_it_ended,
+)
+
+pytestmark = pytest.mark.unit
+
+REQUIRED = Rules()
+OPTIONAL = Rules(required=False)
+SESSION = Rules(ends_pipeline=True)
+CRASH = Exit(status=1, started=99.0)
+FRESH = History()
+
+
+@pytest.mark.parametrize(
+    ("rules", "exit", "kind", "state", "code", "after_s"),
+    [
+        # the world: not counted, starts 1-2 s apart
+        (REQUIRED, Exit(69, started=100.0), "start", "degraded", 0, 1.5),
+        (REQUIRED, Exit(69, started=10.0), "start", "degraded", 0, 0.0),
+        (REQUIRED, Exit(69, started=99.2), "start", "degraded", 0, 0.7),
+        (OPTIONAL, Exit(69, started=100.0), "start", "degraded", 0, 1.5),
+        (REQUIRED, Exit(-9, 90.0, 5.0, "no beat for 2.1 s", owns_device=True), "start", "degraded", 0, 0.0),
+        # its own: counted
+        (REQUIRED, Exit(-9, 90.0, 5.0, "no beat for 2.1 s"), "start", "restarting", 0, 0.0),
+        (REQUIRED, CRASH, "start", "restarting", 0, 0.0),
+        (REQUIRED, Exit(0, 99.0), "start", "restarting", 0, 0.0),
+        (REQUIRED, Exit(0, 99.0, bye="stop"), "start", "restarting", 0, 0.0),
+        (REQUIRED, Exit(-signal.SIGSEGV, 99.0, owns_device=True), "start", "restarting", 0, 0.0),
+        # configuration
+        (REQUIRED, Exit(78, 99.0), "end_pipeline", "failed", 78, 0.0),
+        (OPTIONAL, Exit(78, 99.0), "stay_down", "failed", 0, 0.0),
+        # complete
+        (SESSION, Exit(0, 50.0, bye="ended"), "end_pipeline", "ended", 0, 0.0),
+        (SESSION, Exit(-11, 50.0, bye="ended"), "end_pipeline", "ended", 0, 0.0),
+        (REQUIRED, Exit(0, 50.0, bye="ended"), "stay_down", "ended", 0, 0.0),
+        (SESSION, Exit(0, 50.0), "start", "restarting", 0, 0.0),
+    ],
+)
+def test_table(rules: Rules, exit: Exit, kind: str, state: str, code: int, after_s: float) -> None:
+    action = decide(rules, FRESH, exit, now=100.0)
+    assert (action.kind, action.state, action.code) == (kind, state, code)
+    assert action.after_s == pytest.approx(after_s)
+    counted = kind == "start" and state == "restarting"
+    assert action.history == (History((100.0,), 1) if counted else FRESH)
+
+
+def test_world_is_never_counted_however_often() -> None:
+    history, now = FRESH, 0.0
+    for _ in range(10_000):
+        action = decide(REQUIRED, history, Exit(69, started=now), now, dice=0.99)
+        assert action.kind == "start"
+        assert 1.0 <= action.after_s <= 2.0
+        history, now = action.history, now + action.after_s
+    assert history == FRESH
+
+
+def crash_for_ever(rules: Rules, times: int, *, systemd: bool = False, live_s: float = 0.0) -> list[Action]:
+    history, now, actions = FRESH, 1000.0, []
+    for _ in range(times):
+        action = decide(rules, history, replace(CRASH, live_s=live_s), now, under_systemd=systemd)
+        actions.append(action)
+        history, now = action.history, now + action.after_s + live_s + 0.2
+    return actions
+
+
+def test_backoff_is_at_once_then_doubles_to_30_s() -> None:
+    waits = [action.after_s for action in crash_for_ever(OPTIONAL, 14)]
+    assert waits == pytest.approx([0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30, 30, 30, 30])
+
+
+@pytest.mark.parametrize(("dice", "share"), [(0.0, 0.8), (0.5, 1.0), (0.999999, 1.2)])
+def test_backoff_varies_by_a_fifth(dice: float, share: float) -> None:
+    assert backoff_s(3, dice) == pytest.approx(0.4 * share, rel=1e-3)
+    assert backoff_s(10**9, dice) == pytest.approx(30 * share, rel=1e-3)
+
+
+def test_thirty_seconds_live_make_the_next_crash_the_first() -> None:
+    assert {action.after_s for action in crash_for_ever(REQUIRED, 20, live_s=30.0)} == {0.0}
+    assert crash_for_ever(REQUIRED, 4, live_s=29.0)[-1].after_s > 0
+
+
+def test_over_the_burst_the_pipeline_restarts_once_and_then_the_service_manager_takes_over() -> None:
+    kinds = [action.kind for action in crash_for_ever(REQUIRED, 12, systemd=True)]
+    assert kinds == ["start"] * 5 + ["restart_pipeline"] + ["start"] * 5 + ["end_pipeline"]
+    assert crash_for_ever(REQUIRED, 12, systemd=True)[-1].code == 70
+
+
+def test_over_the_burst_twice_without_a_service_manager_it_is_tried_each_30_s_for_ever() -> None:
+    actions = crash_for_ever(REQUIRED, 200)
+    assert [action.kind for action in actions].count("restart_pipeline") == 1
+    assert {(action.kind, action.after_s) for action in actions[11:]} == {("start", EXHAUSTED_S)}
+
+
+def test_ten_minutes_later_a_restart_of_the_pipeline_is_worth_another_try() -> None:
+    over = History(crashes=(99.0,) * 5, streak=5, pipeline_restarted=100.0 - RESTART_AGAIN_S)
+    assert decide(REQUIRED, over, CRASH, 100.0).kind == "restart_pipeline"
+    assert decide(REQUIRED, replace(over, pipeline_restarted=101.0 - RESTART_AGAIN_S), CRASH, 100.0).kind == "start"
+
+
+def test_crashes_outside_the_window_do_not_escalate() -> None:
+    history = History(crashes=(30.0,) * 5, streak=5)
+    assert decide(REQUIRED, history, CRASH, 100.0).kind == "start"
+    assert decide(replace(REQUIRED, window_s=80.0), history, CRASH, 100.0).kind == "restart_pipeline"
+
+
+def test_an_optional_stage_never_escalates() -> None:
+    assert {action.kind for action in crash_for_ever(OPTIONAL, 500)} == {"start"}
+
+
+def test_once_steady_an_exhausted_stage_is_as_any_other() -> None:
+    exhausted = History(exhausted=True, streak=11, crashes=(1.0,), pipeline_restarted=1.0)
+    action = decide(REQUIRED, exhausted, replace(CRASH, live_s=31.0), 100.0)
+    assert (action.after_s, action.history.exhausted) == (0.0, False)
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [(0, "exited 0 unasked"), (3, "exited 3"), (-9, "killed by SIGKILL"), (-40, "killed by signal 40")],
+)
+def test_words(status: int, words: str) -> None:
+    assert how_it_ended(status) == words
+
+
+def test_reasons_are_what_the_stage_said() -> None:
+    gone = Exit(69, 99.0, bye="microphone Jabra is gone: plug it in")
+    assert decide(REQUIRED, FRESH, gone, 100.0).reason == "microphone Jabra is gone: plug it in"
