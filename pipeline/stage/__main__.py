@@ -8,7 +8,7 @@ import traceback
 
 from pipeline import exits
 from pipeline.stage.brief import Brief, NotStarted
-from pipeline.stage.main import run
+from pipeline.stage.life import run
 from pipeline.stage.stage import Stage
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import zmq
@@ -65,7 +66,7 @@ class Link:
         self.producer.bind()
         reader = f"{self.brief.name}/{self.brief.inst}"
         for stream, producer in self.brief.inputs.items():
-            self.inlets[stream] = Inlet(stream, producer, reader, lambda s=stream: self.stage.replay_place(s))
+            self.inlets[stream] = Inlet(stream, producer, reader, partial(self.stage.replay_place, stream))
         for peer, endpoint in self.brief.peers.items():
             if peer != self.brief.name and (topics := self._topics(peer)):
                 self.consumers[peer] = Consumer(self.context, endpoint, topics)

@@ -1,0 +1,54 @@
+# Each target sets itself up the first time; afterwards no network is needed.
+#   make run                      the demonstration: no key, no sound card
+#   make run CONFIG=kiosk.yaml    this machine's microphone and speaker
+CONFIG ?= demo.yaml
+ARGS ?=
+VENV := .venv
+PY := $(VENV)/bin/python
+PIPELINE := $(PY) -m pipeline
+PYTEST := $(PY) -m pytest
+
+.PHONY: run check status devices tap simulate lint format test test-fast setup setup-test clean
+.DEFAULT_GOAL := run
+
+setup:
+	@scripts/setup run
+
+setup-test:
+	@scripts/setup test
+
+run: setup
+	@exec $(PIPELINE) run $(CONFIG) $(ARGS)
+
+check: setup
+	@$(PIPELINE) check $(CONFIG) $(ARGS)
+
+status: setup
+	@$(PIPELINE) status $(ARGS)
+
+devices: setup
+	@$(PIPELINE) devices $(ARGS)
+
+tap: setup
+	@$(PIPELINE) tap $(ARGS)
+
+simulate: setup
+	@$(PIPELINE) simulate $(ARGS)
+
+lint: setup-test
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+
+format: setup-test
+	@$(VENV)/bin/ruff check --fix .
+	@$(VENV)/bin/ruff format .
+
+test: lint
+	@$(PYTEST) $(ARGS)
+
+test-fast: lint
+	@$(PYTEST) -m "unit or bus" $(ARGS)
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
