@@ -1,0 +1,319 @@
+"""The sound card: the only importer of PyAudio.
+
+What PortAudio does to those who trust it, and the rules that follow (all measured):
+
+- After an error of an open stream a second open may spin for ever: raise DeviceLost, exit, never reopen.
+- close() from another thread while a read hangs is a segmentation fault: one thread owns the stream.
+- A hung read never runs a Python signal handler: leave SIGTERM its default action.
+- The list of devices is frozen at initialisation: wait for a device with `find`, which never touches PortAudio.
+- Polling a stream whose server has died is a deadlock: `Speaker` asks its wire first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyaudio
+
+from pipeline.audio import soundserver
+from pipeline.audio.deviceguard import MoveWatch, Wire
+from pipeline.audio.soundserver import CLIENT_ENV, Endpoint, Kind
+
+RATES = (48_000, 44_100)
+"""Tried after the wanted rate and before the device's own."""
+MAX_CHANNELS = 8
+PERIOD = 256
+"""Frames a period of the speaker: below it nothing gets faster, above it every step adds to the delay."""
+
+
+class DeviceLost(Exception):
+    """The device or its server is gone or refuses: this process can't use PortAudio any more. Says what to do."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A device that can be opened: `name` for people; `endpoint` of the sound server, None for plain ALSA."""
+
+    kind: Kind
+    name: str
+    endpoint: Endpoint | None
+
+
+def find(kind: Kind, device: str) -> Found | str:
+    """What `device` (a name, a part of one, or `auto`) means now, or why there is nothing, with the remedy.
+
+    Never touches PortAudio: to be asked each 500 ms until the answer is a device.
+    """
+    try:
+        if not soundserver.reachable():
+            return _find_alsa(kind, device)
+        offered = soundserver.endpoints(kind)
+    except soundserver.ServerSilent as frozen:
+        return str(frozen)
+    if offered is not None:
+        choice = soundserver.choose(kind, device, offered, os.environ)
+        return choice if isinstance(choice, str) else Found(kind, choice.name, choice)
+    if device == "auto":
+        return Found(kind, os.environ.get(CLIENT_ENV[kind]) or "the sound server's default", None)
+    # Without pactl there is no list of what the server has: the name has to be whole, nothing can complete it.
+    return Found(kind, device, Endpoint(device, device, 2, RATES[0]))
+
+
+def _find_alsa(kind: Kind, device: str, proc: Path = Path("/proc/asound")) -> Found | str:
+    """A card of the kernel, for machines without a sound server."""
+    word = "capture" if kind == "microphone" else "playback"
+    cards = []
+    with contextlib.suppress(OSError):
+        cards = [line for line in (proc / "pcm").read_text().splitlines() if f": {word}" in line]
+    if not cards:
+        return (
+            f"no sound server and no card with {word}: plug the {kind} in, or start the server "
+            "(systemctl --user start pipewire-pulse or pulseaudio; XDG_RUNTIME_DIR or PULSE_SERVER must lead to it)"
+        )
+    if device == "auto":
+        return Found(kind, "the default card", None)
+    matching = [line for line in cards if device.casefold() in line.casefold()]
+    if matching:
+        return Found(kind, device, None)
+    names = ", ".join(line.split(":")[1].strip() for line in cards)
+    return f"no {kind} is named {device!r}: plug it in, or name another in the configuration (there is: {names})"
+
+
+# -- PortAudio itself
+
+_silenced: list[Any] = []  # the C callbacks: a collected one is a jump into freed memory
+
+
+def _silence() -> None:
+    """Keep ALSA's and JACK's 80 lines of probing out of stderr; PortAudio's own complaints stay."""
+    if _silenced:
+        return
+    os.environ.setdefault("JACK_NO_START_SERVER", "1")
+    alsa = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p)(
+        lambda *_: None
+    )
+    jack = ctypes.CFUNCTYPE(None, ctypes.c_char_p)(lambda _: None)
+    _silenced.extend((alsa, jack))
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libasound.so.2").snd_lib_error_set_handler(alsa)
+    with contextlib.suppress(OSError, AttributeError):
+        library = ctypes.CDLL("libjack.so.0")
+        library.jack_set_error_function(jack)
+        library.jack_set_info_function(jack)
+
+
+_portaudio: pyaudio.PyAudio | None = None
+
+
+def _initialise(found: Found) -> tuple[pyaudio.PyAudio, int, dict[str, Any]]:
+    """PortAudio, and index and description of the device. DeviceLost if it is not in PortAudio's list."""
+    global _portaudio
+    _silence()
+    if found.endpoint is not None:
+        os.environ[CLIENT_ENV[found.kind]] = found.endpoint.name  # before the first open: libpulse reads it there
+    if _portaudio is None:
+        _portaudio = pyaudio.PyAudio()
+    side = "maxInputChannels" if found.kind == "microphone" else "maxOutputChannels"
+    listed = [_portaudio.get_device_info_by_index(i) for i in range(_portaudio.get_device_count())]
+    usable = [d for d in listed if int(d[side]) > 0]
+    for wanted in _names(found):
+        for info in usable:
+            if re.search(wanted, str(info["name"]), re.IGNORECASE):
+                return _portaudio, int(info["index"]), dict(info)
+    names = ", ".join(str(d["name"]) for d in usable) or "none"
+    raise DeviceLost(f"{found.name}: PortAudio lists no such {found.kind} (it lists: {names})")
+
+
+def _names(found: Found) -> Sequence[str]:
+    """Patterns of PortAudio's names for the device, best first."""
+    if found.endpoint is not None or soundserver.reachable():
+        return ("^pulse$", "^default$", "^pipewire$")
+    return ("^default$", ".") if found.name == "the default card" else (re.escape(found.name),)
+
+
+@dataclass(frozen=True)
+class Format:
+    rate: int
+    channels: int
+
+
+def _ladder(wanted: Sequence[int], info: dict[str, Any], channels: Sequence[int]) -> list[Format]:
+    """What to try, in order: for each rate the wished channel counts."""
+    rates = list(dict.fromkeys((*wanted, *RATES, int(info["defaultSampleRate"]))))
+    return [Format(rate, count) for rate in rates for count in dict.fromkeys(channels)]
+
+
+def _open(found: Found, wanted: Sequence[int], channels: Sequence[int], frames: int) -> tuple[Any, Format]:
+    """A stream in the first format that opens. `frames` 0: 20 ms. DeviceLost with the last error otherwise."""
+    portaudio, index, info = _initialise(found)
+    side = "input" if found.kind == "microphone" else "output"
+    error: Exception | None = None
+    for form in _ladder(wanted, info, channels):
+        try:
+            stream = portaudio.open(
+                format=pyaudio.paInt16,
+                channels=form.channels,
+                rate=form.rate,
+                frames_per_buffer=frames or form.rate // 50,
+                **{side: True, f"{side}_device_index": index},
+            )
+        except (OSError, ValueError) as refused:
+            error = refused
+            if "Invalid sample rate" in str(refused) or "Invalid number of channels" in str(refused):
+                continue
+            break  # a device that is busy or gone is not tried again: the next open may never return
+        return stream, form
+    raise DeviceLost(f"{found.name}: the {found.kind} does not open ({error}): plug it in, or end its other user")
+
+
+class Microphone:
+    """An open microphone: blocks of 20 ms. One thread, from the first call to the last."""
+
+    def __init__(self, found: Found, *, rate: int = 16_000, every_channel: bool = False) -> None:
+        native = min(found.endpoint.channels if found.endpoint else 2, MAX_CHANNELS)
+        channels = (native, 2, 1) if every_channel else (1, native, 2)
+        self._stream, form = _open(found, (rate,), channels, 0)
+        self.rate, self.channels = form.rate, form.channels
+        self.frames = form.rate // 50
+        self.name = found.name
+        name = found.endpoint.name if found.endpoint else None
+        self.watch = MoveWatch("microphone", name)
+
+    def read(self) -> bytes:
+        """The next block; blocks for up to 20 ms, or for ever if the server hangs. DeviceLost if it is gone."""
+        try:
+            # A late reader is served what was kept; with the exception PyAudio would close the stream instead.
+            return bytes(self._stream.read(self.frames, exception_on_overflow=False))
+        except OSError as error:
+            raise DeviceLost(f"{self.name}: the microphone is gone ({error}): plug it in again") from error
+
+    def close(self) -> None:
+        """Release it. Only between two reads, never after DeviceLost."""
+        self.watch.close()
+        with contextlib.suppress(OSError):
+            self._stream.close()
+
+
+class Speaker:
+    """An open speaker, for a writer that polls and never blocks. One thread, from the first call to the last."""
+
+    def __init__(self, found: Found) -> None:
+        self._stream, form = _open(found, RATES, (1, 2), PERIOD)
+        self.rate, self.channels = form.rate, form.channels
+        self.name = found.name
+        self._wire = Wire()
+        name = found.endpoint.name if found.endpoint else None
+        self.watch = MoveWatch("speaker", name)
+        self.capacity = int(self._stream.get_write_available())
+        """Frames that the device's queue holds: three periods."""
+
+    def free(self) -> int:
+        """Frames that can be written without blocking, counted by the device in whole periods."""
+        if not self._wire.alive():
+            raise DeviceLost(f"{self.name}: the sound server has gone")
+        try:
+            return int(self._stream.get_write_available())
+        except OSError as error:
+            raise DeviceLost(f"{self.name}: the speaker is gone ({error}): plug it in again") from error
+
+    def write(self, pcm: bytes) -> None:
+        """Mono s16le, no more frames than `free`."""
+        if self.channels == 2:
+            pcm = np.repeat(np.frombuffer(pcm, np.int16), 2).tobytes()
+        try:
+            self._stream.write(pcm, exception_on_underflow=False)
+        except OSError as error:
+            raise DeviceLost(f"{self.name}: the speaker is gone ({error}): plug it in again") from error
+
+    def flush(self) -> None:
+        """Silence at once: what is queued is dropped, and the stream takes sound again (1 to 10 ms)."""
+        if not self._wire.alive():
+            raise DeviceLost(f"{self.name}: the sound server has gone")
+        try:
+            self._stream.stop_stream()
+            self._stream.start_stream()
+        except OSError as error:
+            raise DeviceLost(f"{self.name}: the speaker is gone ({error}): plug it in again") from error
+
+    def close(self) -> None:
+        """Release it. Never after DeviceLost."""
+        self.watch.close()
+        self._wire.close()
+        with contextlib.suppress(OSError):
+            self._stream.close()
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A line of `devices`: the name that a configuration would use, and the rates that it takes."""
+
+    kind: Kind
+    name: str
+    description: str
+    channels: int
+    rates: tuple[int, ...]
+    default: bool
+
+
+TRIED_RATES = (8_000, 16_000, 24_000, 44_100, 48_000, 96_000)
+
+
+def listed(kind: Kind) -> list[Listed]:
+    """Every microphone or speaker of this machine. Initialises PortAudio: for a process of its own only."""
+    offered = soundserver.endpoints(kind) if soundserver.reachable() else None
+    if offered is not None:
+        real = sorted((e for e in offered if not e.monitor), key=lambda e: (not e.default, e.name))
+        return [
+            Listed(kind, e.name, e.description, e.channels, _working_rates(Found(kind, e.name, e)), e.default)
+            for e in real
+        ]
+    return _listed_by_portaudio(kind)
+
+
+def _working_rates(found: Found) -> tuple[int, ...]:
+    try:
+        portaudio, index, _ = _initialise(found)
+    except DeviceLost:
+        return ()
+    return tuple(rate for rate in TRIED_RATES if _takes(portaudio, index, found.kind, rate))
+
+
+def _takes(portaudio: pyaudio.PyAudio, index: int, kind: Kind, rate: int) -> bool:
+    side = "input" if kind == "microphone" else "output"
+    try:
+        return bool(
+            portaudio.is_format_supported(
+                rate, **{f"{side}_device": index, f"{side}_channels": 1, f"{side}_format": pyaudio.paInt16}
+            )
+        )
+    except (ValueError, OSError):
+        return False
+
+
+def _listed_by_portaudio(kind: Kind) -> list[Listed]:
+    """Without a list from the server: ALSA's own devices, or the server's default alone."""
+    global _portaudio
+    _silence()
+    if _portaudio is None:
+        _portaudio = pyaudio.PyAudio()
+    side = "Input" if kind == "microphone" else "Output"
+    ask = getattr(_portaudio, f"get_default_{side.lower()}_device_info")
+    default: dict[str, Any] = {}
+    with contextlib.suppress(OSError):  # there is none
+        default = dict(ask())
+    found = []
+    for index in range(_portaudio.get_device_count()):
+        info = _portaudio.get_device_info_by_index(index)
+        if channels := int(info[f"max{side}Channels"]):
+            rates = tuple(rate for rate in TRIED_RATES if _takes(_portaudio, index, kind, rate))
+            name = str(info["name"])
+            found.append(Listed(kind, name, name, channels, rates, index == default.get("index")))
+    return found

@@ -1,0 +1,194 @@
+"""PulseAudio and PipeWire from outside: is a server there, what does it offer, which of it is meant. No PortAudio.
+
+A process that has opened PortAudio once can never be trusted to look again, so whoever waits for a device looks here:
+at the server's socket, and at `pactl` where it is installed. Without pactl everything works but names and the guard.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+Kind = Literal["microphone", "speaker"]
+
+PACTL_S = 1.0
+"""Bound of one pactl: a frozen server never answers, and whoever asks has to beat every 0.5 s and is dead after 2."""
+
+_WORD: dict[Kind, str] = {"microphone": "source", "speaker": "sink"}
+CLIENT_ENV: dict[Kind, str] = {"microphone": "PULSE_SOURCE", "speaker": "PULSE_SINK"}
+"""What libpulse reads when it connects: PortAudio's own list shows only `pulse` and `default`."""
+
+
+class ServerSilent(Exception):
+    """The sound server takes connections and answers none: it is frozen."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One source or sink of the server."""
+
+    name: str
+    description: str
+    channels: int
+    rate: int
+    default: bool = False
+
+    @property
+    def monitor(self) -> bool:
+        """A speaker's own sound, offered as a microphone."""
+        return self.name.endswith(".monitor")
+
+
+def sockets(environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Paths where a server's unix socket may be, likeliest first. PULSE_SERVER leaves only what it names."""
+    if named := environ.get("PULSE_SERVER", "").split():
+        paths = [re.sub(r"^\{.*?\}", "", word).removeprefix("unix:") for word in named]
+        return [path for path in paths if path.startswith("/")]
+    runtime = environ.get("XDG_RUNTIME_DIR")
+    paths = [
+        os.path.join(environ["PULSE_RUNTIME_PATH"], "native") if environ.get("PULSE_RUNTIME_PATH") else "",
+        os.path.join(runtime, "pulse", "native") if runtime else "",
+        *(str(path) for path in Path(environ.get("HOME", "/nonexistent"), ".config/pulse").glob("*-runtime/native")),
+        "/run/pulse/native",
+    ]
+    return [path for path in paths if path]
+
+
+def connect(environ: Mapping[str, str] = os.environ) -> socket.socket | None:
+    """A connection to the server's socket, None if nobody listens there."""
+    for path in sockets(environ):
+        wire = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        wire.setblocking(False)
+        try:
+            wire.connect(path)
+        except OSError:
+            wire.close()
+            continue
+        return wire
+    return None
+
+
+def reachable() -> bool:
+    """Whether a sound server is there: by its socket, else by what pactl says (tcp, client.conf)."""
+    wire = connect()
+    if wire is not None:
+        wire.close()
+        return True
+    return pactl("info") is not None
+
+
+def pactl(*words: str) -> str | None:
+    """Output of `pactl WORDS`; None if it is not installed or fails. ServerSilent after PACTL_S."""
+    program = shutil.which("pactl")
+    if program is None:
+        return None
+    try:
+        done = subprocess.run(
+            [program, *words],
+            env={**os.environ, "LC_ALL": "C"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=PACTL_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ServerSilent(
+            "the sound server does not answer: restart it (systemctl --user restart pipewire-pulse or pulseaudio)"
+        ) from error
+    except OSError:
+        return None
+    return done.stdout.decode(errors="replace") if done.returncode == 0 else None
+
+
+def endpoints(kind: Kind) -> list[Endpoint] | None:
+    """What the server offers, monitors included; None if it can't be known (no pactl)."""
+    word = _WORD[kind]
+    default = (pactl(f"get-default-{word}") or "").strip()
+    listed = pactl("--format=json", "list", f"{word}s")
+    if listed is not None:
+        return parse_json(listed, default)
+    listed = pactl("list", "short", f"{word}s")  # pactl before 16 knows no JSON
+    return None if listed is None else parse_short(listed, default)
+
+
+def parse_json(listed: str, default: str) -> list[Endpoint]:
+    """Endpoints from `pactl --format=json list sources` (or sinks); what is not understood is left out."""
+    try:
+        entries: list[dict[str, Any]] = json.loads(listed or "[]")
+    except ValueError:
+        return []
+    found = []
+    for entry in entries:
+        name = str(entry.get("name", ""))
+        if name:
+            channels, rate = _specification(str(entry.get("sample_specification", "")))
+            found.append(Endpoint(name, str(entry.get("description") or name), channels, rate, name == default))
+    return found
+
+
+def parse_short(listed: str, default: str) -> list[Endpoint]:
+    """Endpoints from `pactl list short sources` (or sinks): columns number, name, driver, specification, state."""
+    found = []
+    for line in listed.splitlines():
+        columns = line.split("\t")
+        if len(columns) >= 4:
+            channels, rate = _specification(columns[3])
+            found.append(Endpoint(columns[1], columns[1], channels, rate, columns[1] == default))
+    return found
+
+
+def _specification(text: str) -> tuple[int, int]:
+    """Channels and rate of `s16le 2ch 48000Hz`; 2 and 48000 where it says something else."""
+    channels, rate = re.search(r"(\d+)ch", text), re.search(r"(\d+)Hz", text)
+    return int(channels[1]) if channels else 2, int(rate[1]) if rate else 48_000
+
+
+def choose(kind: Kind, device: str, offered: Sequence[Endpoint], environ: Mapping[str, str]) -> Endpoint | str:
+    """The endpoint that `device` means, or what to do so that there is one.
+
+    `auto` is what PULSE_SOURCE or PULSE_SINK names, else the server's default. Else a name, or a part of a name or
+    description in any case; of several the default one, else the first by name. A monitor is never chosen unless it is
+    named in full: a machine that listens to its own speaker talks to itself.
+    """
+    wanted = environ.get(CLIENT_ENV[kind], "") if device == "auto" else device
+    for endpoint in offered:
+        if endpoint.name == wanted:
+            return endpoint
+    real = sorted((e for e in offered if not e.monitor), key=lambda e: (not e.default, e.name))
+    if not wanted:
+        return real[0] if real else f"the sound server offers no {kind}: plug one in"
+    part = wanted.casefold()
+    matching = [e for e in real if part in e.name.casefold() or part in e.description.casefold()]
+    if matching:
+        return matching[0]
+    names = ", ".join(e.name for e in real) or "none"
+    return f"no {kind} is named {wanted!r}: plug it in, or name another in the configuration (there is: {names})"
+
+
+def connected(kind: Kind, pid: int) -> list[str] | None:
+    """Names of the endpoints that process `pid` truly streams from or to; None if it can't be known."""
+    word = _WORD[kind]
+    listed = pactl("--format=json", "list", "source-outputs" if kind == "microphone" else "sink-inputs")
+    names = pactl("list", "short", f"{word}s")
+    if listed is None or names is None:
+        return None
+    return parse_connected(listed, names, word, pid)
+
+
+def parse_connected(listed: str, names: str, word: str, pid: int) -> list[str]:
+    """Names of the `word` (source, sink) of each stream whose client is process `pid`."""
+    by_number = dict(line.split("\t")[:2] for line in names.splitlines() if "\t" in line)
+    try:
+        streams: list[dict[str, Any]] = json.loads(listed or "[]")
+    except ValueError:
+        return []
+    ours = [s for s in streams if s.get("properties", {}).get("application.process.id") == str(pid)]
+    return [by_number.get(str(s.get(word)), "") for s in ours]

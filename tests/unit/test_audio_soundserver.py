@@ -1,0 +1,81 @@
+"""Which endpoint a configuration means, and how pactl's answers are read."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.audio import devices
+from pipeline.audio.soundserver import Endpoint, choose, parse_connected, parse_json, parse_short, sockets
+
+pytestmark = pytest.mark.unit
+
+JABRA = Endpoint("alsa_input.usb-Jabra_SPEAK_510-00.mono-fallback", "Jabra SPEAK 510 Mono", 1, 16000)
+CAMERA = Endpoint("alsa_input.usb-046d_C920-02.analog-stereo", "HD Pro Webcam C920", 2, 32000, default=True)
+MONITOR = Endpoint("alsa_output.pci.monitor", "Monitor of Built-in Jabra-like Audio", 2, 48000)
+ALL = [MONITOR, JABRA, CAMERA]
+
+
+@pytest.mark.parametrize(
+    ("device", "expected"),
+    [
+        ("auto", CAMERA),
+        ("jabra", JABRA),
+        ("webcam c920", CAMERA),
+        ("usb", CAMERA),  # both: the default one
+        (JABRA.name, JABRA),
+        (MONITOR.name, MONITOR),  # in full: asked for
+    ],
+)
+def test_a_part_of_a_name_is_enough(device: str, expected: Endpoint) -> None:
+    assert choose("microphone", device, ALL, {}) is expected
+
+
+def test_auto_follows_the_environment() -> None:
+    assert choose("microphone", "auto", ALL, {"PULSE_SOURCE": JABRA.name}) is JABRA
+    assert choose("microphone", "auto", ALL, {"PULSE_SINK": JABRA.name}) is CAMERA
+    assert "'gone'" in str(choose("microphone", "auto", ALL, {"PULSE_SOURCE": "gone"}))
+
+
+def test_a_monitor_is_never_taken_for_a_microphone() -> None:
+    default_monitor = Endpoint("speaker.monitor", "Monitor of speaker", 2, 48000, default=True)
+    assert choose("microphone", "auto", [default_monitor], {}) == "the sound server offers no microphone: plug one in"
+    assert "no microphone is named 'speaker'" in str(choose("microphone", "speaker", [default_monitor], {}))
+
+
+def test_what_is_absent_is_named_with_what_there_is() -> None:
+    said = choose("speaker", "Beamer", [CAMERA, JABRA], {})
+    assert said == (
+        "no speaker is named 'Beamer': plug it in, or name another in the configuration "
+        f"(there is: {CAMERA.name}, {JABRA.name})"
+    )
+
+
+def test_both_forms_of_a_list_are_read_and_damage_is_left_out() -> None:
+    listed = '[{"name":"mic","description":"A mic","sample_specification":"s16le 6ch 16000Hz"},{"index":3}]'
+    assert parse_json(listed, "mic") == [Endpoint("mic", "A mic", 6, 16000, True)]
+    assert parse_json("{broken", "mic") == []
+    assert parse_json("", "mic") == []
+    short = "0\tmic\tmodule-remap-source.c\ts16le 1ch 44100Hz\tRUNNING\nnonsense\n"
+    assert parse_short(short, "") == [Endpoint("mic", "mic", 1, 44100)]
+
+
+def test_where_a_process_is_connected() -> None:
+    streams = '[{"source":4,"properties":{"application.process.id":"77"}},{"source":1,"properties":{}}]'
+    assert parse_connected(streams, "1\tmic\tx\n4\tspeaker.monitor\tx\n", "source", 77) == ["speaker.monitor"]
+    assert parse_connected(streams, "", "source", 77) == [""]
+    assert parse_connected("", "", "source", 77) == []
+
+
+def test_where_the_socket_may_be() -> None:
+    assert sockets({"PULSE_SERVER": "{ab12}unix:/a/native tcp:host:4713 /b"}) == ["/a/native", "/b"]
+    assert sockets({"PULSE_SERVER": "tcp:host"}) == []
+    assert sockets({"XDG_RUNTIME_DIR": "/r", "PULSE_RUNTIME_PATH": "/p"})[:2] == ["/p/native", "/r/pulse/native"]
+
+
+def test_cards_without_a_sound_server(tmp_path: Path) -> None:
+    assert "no sound server and no card with capture" in str(devices._find_alsa("microphone", "auto", tmp_path))
+    (tmp_path / "pcm").write_text("00-00: HDMI 0 : HDMI 0 : playback 1\n01-00: USB Audio : USB Audio : capture 1\n")
+    found = devices._find_alsa("microphone", "usb", tmp_path)
+    assert isinstance(found, devices.Found)
+    assert isinstance(devices._find_alsa("speaker", "auto", tmp_path), devices.Found)
+    assert "no speaker is named 'usb'" in str(devices._find_alsa("speaker", "usb", tmp_path))
