@@ -1,0 +1,59 @@
+"""What the conversation wants done. It does no I/O itself: whoever holds the socket carries these out, in order."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.simulator.wire import Message
+
+
+@dataclass(frozen=True)
+class Send:
+    """Send `message`. Audio in it begins at sample `first` of its answer (24 kHz)."""
+
+    message: Message
+    first: int | None = None
+
+
+@dataclass(frozen=True)
+class Close:
+    """Close the connection; 1006 cuts it without a close frame."""
+
+    code: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """Words to be said; with `wav` that recording is their sound."""
+
+    text: str
+    wav: Path | None
+
+
+@dataclass(frozen=True)
+class Render:
+    """Turn these lines, one after the other, into speech and hand it back under `ticket`."""
+
+    ticket: int
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True)
+class Received:
+    """Keep these samples of the client as evidence: s16le at `rate`, the first one being number `first`."""
+
+    pcm: bytes
+    rate: int
+    first: int
+
+
+@dataclass(frozen=True)
+class Note:
+    """Write one event to the log."""
+
+    event: str
+    fields: dict[str, Any] = field(default_factory=dict)
+
+
+Action = Send | Close | Render | Received | Note

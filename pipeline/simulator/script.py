@@ -1,0 +1,116 @@
+"""What a script can say, as plain data. script_file.py reads it from YAML; default.yaml is the commented example."""
+
+import fnmatch
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+MOMENTS = ("connect", "setup", "speech", "turn", "answer", "tool")
+"""When a fault's clock starts: socket open and setup not answered; setup answered; a person began to speak; a turn was
+committed; the first sound of an answer left; a function call left."""
+
+_BLANK = re.compile(r"\{([A-Za-z0-9_.]+)\}")
+_BLANK_NAME = re.compile(r"result(\.\w+)*|previous|turn|\d+")
+
+
+@dataclass(frozen=True)
+class Call:
+    """A function that the model calls before it answers. `function` is a pattern (`*order*`); `say` is said first."""
+
+    function: str
+    args: Mapping[str, Any] = field(default_factory=dict)
+    say: str = ""
+
+    def choose(self, declared: Collection[str]) -> str | None:
+        """The first declared function that fits."""
+        return next((name for name in declared if fnmatch.fnmatchcase(name, self.function)), None)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One thing to answer. `heard` is the transcript of the spoken turn it answers, `match` the typed turn it fits."""
+
+    say: str = ""
+    wav: Path | None = None
+    heard: str | None = None
+    match: re.Pattern[str] | None = None
+    call: Call | None = None
+    think_ms: int | None = None
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something goes wrong `after_ms` after the `nth` such moment in the server's life (None: after each).
+
+    Exactly one of `go_away_ms` (the connection is told to leave and is closed when that time is over) and `close`.
+    """
+
+    when: str
+    nth: int | None = None
+    after_ms: int = 0
+    go_away_ms: int | None = None
+    close: tuple[int, str] | None = None
+
+
+@dataclass(frozen=True)
+class Script:
+    """A whole script with its defaults.
+
+    `chunk_bytes` are the sizes in which audio leaves, the last one repeating; `speed` is how much faster than real
+    time. `keys` None takes any key that is not empty.
+    """
+
+    spoken: tuple[Reply, ...] = ()
+    text: tuple[Reply, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    language: str = "en-GB"
+    notice: str = "This is the simulator on this machine, not the real service."
+    think_ms: int = 200
+    speed: float = 3.0
+    chunk_bytes: tuple[int, ...] = (2400, 7680, 9600, 15360)
+    keys: frozenset[str] | None = None
+    models: tuple[str, ...] = ("*gemini*",)
+
+    def accepts_model(self, model: str) -> bool:
+        """Whether one of the patterns fits `models/NAME`."""
+        return any(fnmatch.fnmatchcase(model, pattern) for pattern in self.models)
+
+
+def blanks(text: str) -> list[str]:
+    """Names in braces that no answer can fill."""
+    return [name for name in _BLANK.findall(text) if not _BLANK_NAME.fullmatch(name)]
+
+
+def fill(text: str, values: Mapping[str, Any]) -> str:
+    """`text` with `{result.status}` and its like replaced; what is not known then is replaced by nothing."""
+    return _BLANK.sub(lambda found: _words(_look_up(values, found.group(1).split("."))), text).strip()
+
+
+def fill_all(value: Any, values: Mapping[str, Any]) -> Any:
+    """`fill` for every string in a structure of lists and maps."""
+    if isinstance(value, str):
+        return fill(value, values)
+    if isinstance(value, Mapping):
+        return {key: fill_all(item, values) for key, item in value.items()}
+    if isinstance(value, list):
+        return [fill_all(item, values) for item in value]
+    return value
+
+
+def _look_up(values: Any, path: list[str]) -> Any:
+    for name in path:
+        values = values.get(name) if isinstance(values, Mapping) else None
+    return values
+
+
+def _words(value: Any) -> str:
+    """A function's result as a person would hear it: the values, without keys and braces."""
+    if value is None:
+        return ""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list):
+        return ", ".join(filter(None, map(_words, value)))
+    return str(value)
