@@ -1,0 +1,111 @@
+"""What is wrong with a configuration, one line each, and the basket in which it is collected."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipeline.config.tree import Origin
+
+SECRET_LENGTH = 4
+"""Shorter secrets are not searched for in messages: replacing every `a` would leave nothing to read."""
+LONGEST = 2_000
+"""Characters of one message; a value of a megabyte is cut."""
+
+
+@dataclass(frozen=True)
+class ConfigError:
+    """One thing that is wrong."""
+
+    file: str
+    """As a person would type it from where they are; `--set` for the command line."""
+    line: int
+    """From 1; 0 where there is none."""
+    key: str
+    """Dotted, as `--set` takes it; empty for the file as a whole."""
+    problem: str
+    expected: str = ""
+    nearest: str = ""
+    """The correct name that is nearest to a wrong one."""
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}" if self.line else self.file
+        parts = [self.problem]
+        if self.nearest:
+            parts.append(f"did you mean '{self.nearest}'?")
+        if self.expected:
+            parts.append(f"expected {self.expected}")
+        if self.remedy:
+            parts.append(self.remedy)
+        text = ": ".join(part for part in (where, self.key, "; ".join(parts)) if part)
+        return one_line(text)
+
+
+class ConfigErrors(Exception):
+    """Everything that is wrong with a configuration, ordered by file and line."""
+
+    def __init__(self, errors: Iterable[ConfigError]) -> None:
+        self.errors = tuple(errors)
+        super().__init__("\n".join(str(error) for error in self.errors))
+
+
+class Findings:
+    """Collects errors while a configuration is read, so that a person repairs all of them in one go."""
+
+    def __init__(self) -> None:
+        self.errors: list[ConfigError] = []
+        self.secrets: set[str] = set()
+        """Values that no message may show."""
+
+    def add(
+        self,
+        origin: Origin,
+        key: str,
+        problem: str,
+        *,
+        expected: str = "",
+        nearest: str = "",
+        remedy: str = "",
+    ) -> None:
+        """Note one error."""
+        error = ConfigError(origin.file, origin.line, key, problem, expected, nearest, remedy)
+        if error not in self.errors:
+            self.errors.append(error)
+
+    def raise_any(self) -> None:
+        """Raise ConfigErrors if there is any."""
+        if self.errors:
+            raise ConfigErrors(sorted((self._hide(error) for error in self.errors), key=lambda e: (e.file, e.line)))
+
+    def _hide(self, error: ConfigError) -> ConfigError:
+        def hidden(text: str) -> str:
+            for secret in sorted(self.secrets, key=len, reverse=True):
+                if len(secret) >= SECRET_LENGTH:
+                    text = text.replace(secret, "***")
+            return text
+
+        return replace(
+            error,
+            key=hidden(error.key),
+            problem=hidden(error.problem),
+            expected=hidden(error.expected),
+            nearest=hidden(error.nearest),
+            remedy=hidden(error.remedy),
+        )
+
+
+def one_line(text: str) -> str:
+    """The text without line breaks and control characters, cut to a length that a terminal survives."""
+    shown = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    return shown if len(shown) <= LONGEST else shown[: LONGEST - 1] + "…"
+
+
+def nearest(word: str, among: Iterable[str]) -> str:
+    """The name that is most like `word`, or an empty string if none is near."""
+    import difflib
+
+    near = difflib.get_close_matches(word[:100].lower(), names := list(among), n=1, cutoff=0.6)
+    return near[0] if near else next((name for name in names if name.lower() == word.lower()), "")

@@ -1,0 +1,47 @@
+"""`load`: a file to a `Pipeline`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pipeline.config.descriptions import Described, describe_stages
+from pipeline.config.errors import ConfigErrors, Findings
+from pipeline.config.machine import read_stages, read_top
+from pipeline.config.settings import settings
+from pipeline.config.sources import find, gather
+from pipeline.config.tables import Pipeline
+from pipeline.config.variables import substitute
+
+
+def load(path_or_name: str, sets: Sequence[str] = (), environ: Mapping[str, str] = os.environ) -> Pipeline:
+    """The pipeline that a file describes, `sets` (`a.b.c=VALUE`) laid over it.
+
+    `path_or_name` is a path or a name in configs/. Raises ConfigErrors with everything that is wrong with it.
+    """
+    findings = Findings()
+    file = Path(os.path.abspath(find(path_or_name)))
+    try:
+        tree = substitute(gather(file, sets, environ, findings), environ, findings)
+    except ConfigErrors as error:
+        findings.errors += error.errors
+        findings.raise_any()
+        raise
+
+    def describe(uses: Mapping[str, str | None]) -> Mapping[str, Described]:
+        return describe_stages(uses, file.parent, environ) if uses else {}
+
+    top = read_top(tree, file.stem, findings)
+    stages, described = read_stages(tree, environ, findings, describe)
+    findings.raise_any()
+    return Pipeline(
+        name=top.name,
+        language=top.language,
+        stages=tuple(stages),
+        file=file,
+        config_dir=file.parent,
+        log=top.log,
+        version=top.version,
+        settings=tuple(settings(tree, top, stages, described)),
+    )

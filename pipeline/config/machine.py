@@ -1,0 +1,176 @@
+"""From the merged tree to the tables: every key checked, every stage described and wired."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal
+
+from pipeline.config import service
+from pipeline.config.checking import settle
+from pipeline.config.descriptions import Described, Description
+from pipeline.config.errors import Findings, nearest
+from pipeline.config.kinds import table_fields
+from pipeline.config.options import RESERVED, build_value
+from pipeline.config.tables import LogTable, StageTable
+from pipeline.config.tree import Node, empty_table, without
+from pipeline.config.wiring import Place, flow_order, wire
+from pipeline.config.words import Words, read_words
+
+NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,40}")
+STAGE: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+LANGUAGE: Final = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
+TAKEN: Final = frozenset({"supervisor", "cli"})
+"""Names on the bus and on control that no stage may bear."""
+
+Describe = Callable[[Mapping[str, str | None]], Mapping[str, Described]]
+"""Stage names with their `use` to what their classes say."""
+
+
+@dataclass(frozen=True)
+class Top:
+    """The keys of a configuration but for its stages."""
+
+    version: Literal[1] = 1
+    name: str = ""
+    language: str = "en-GB"
+    stages: dict[str, Any] = field(default_factory=dict)
+    log: LogTable = field(default_factory=LogTable)
+
+
+def read_top(tree: Node, stem: str, findings: Findings) -> Top:
+    """Everything but the stages. `stem` is the file's name, which names the machine if nothing else does."""
+    top: Top = build_value(Top, settle(table_fields(Top), tree, (), findings))
+    if "stages" not in tree.table:
+        findings.add(tree.origin, "stages", "missing", expected="the stages of the pipeline, such as capture: {}")
+    if not LANGUAGE.fullmatch(top.language):
+        node = tree.at(("language",))
+        findings.add(node.origin, "language", _got(node), expected="a language such as en-GB")
+    if tree.at(("name",)).value is None or "name" not in tree.table:
+        if not NAME.fullmatch(stem):
+            findings.add(tree.origin, "name", f"the file's name '{stem}' names no folder", remedy="write `name: kiosk`")
+        return replace(top, name=stem)
+    if not NAME.fullmatch(top.name):
+        node = tree.at(("name",))
+        expected = "letters, digits, '.', '_' and '-', 41 at most: it names folders"
+        findings.add(node.origin, "name", _got(node), expected=expected)
+    return top
+
+
+def read_stages(
+    tree: Node, environ: Mapping[str, str], findings: Findings, describe: Describe
+) -> tuple[list[StageTable], Mapping[str, Described]]:
+    """The stages, wired and in the order of the audio, and what their classes say."""
+    nodes = _named(tree, findings)
+    words: dict[str, Words] = {}
+    sound = {service.SIMULATOR}
+    for name, node in nodes.items():
+        before = len(findings.errors)
+        words[name] = read_words(name, node, findings)
+        if len(findings.errors) == before:
+            sound.add(name)
+    described = dict(describe({name: word.use for name, word in words.items() if word.command is None}))
+    usable = {name for name, found in described.items() if isinstance(found, Description)}
+    tables = {name: _table(name, nodes[name], words[name], described.get(name), findings) for name in nodes}
+    _imply_simulator(tables, described, environ)
+    places = [
+        Place(
+            name,
+            table.emits,
+            _reads(table, described.get(name)),
+            words[name].inputs if name in words else {},
+            str(nodes[name].origin) if name in nodes else "",
+            name in sound and (table.command is not None or name not in words or name in usable),
+        )
+        for name, table in tables.items()
+    ]
+    wires, errors = wire(places)
+    for error in errors:
+        origin = tree.at(error.path).origin
+        more = {"expected": error.expected, "nearest": error.nearest, "remedy": error.remedy}
+        findings.add(origin, ".".join(error.path), error.problem, **more)
+    return [replace(tables[name], inputs=wires[name]) for name in flow_order(places, wires)], described
+
+
+def _named(tree: Node, findings: Findings) -> dict[str, Node]:
+    """The stages that were not deleted; those with impossible names are findings."""
+    node = tree.table.get("stages")
+    if node is None or not (node.is_table or node.is_blank):
+        return {}
+    named = {name: stage for name, stage in node.table.items() if stage.value is not None or stage.is_blank}
+    if not named:
+        findings.add(node.origin, "stages", "there is no stage", expected="at least one, such as capture: {}")
+    fit: dict[str, Node] = {}
+    for name, stage in named.items():
+        key = f"stages.{name}"
+        if name in TAKEN or not STAGE.fullmatch(name):
+            problem = "this name is taken" if name in TAKEN else "no name for a stage"
+            expected = "a-z, 0-9, '_' and '-', a letter first, 32 at most"
+            findings.add(stage.origin, key, problem, expected=expected)
+        elif stage.is_table or stage.is_blank:
+            fit[name] = stage if stage.is_table else empty_table(stage.origin)
+        else:
+            findings.add(stage.origin, key, "no table", expected=f"{name}: {{OPTION: VALUE}}, or {name}: {{}}")
+    return fit
+
+
+def _table(name: str, node: Node, words: Words, found: Described | None, findings: Findings) -> StageTable:
+    options_node = without(node, frozenset(RESERVED))
+    table = StageTable(
+        name,
+        use=words.use,
+        command=None if words.command is None else tuple(words.command),
+        emits=tuple(dict.fromkeys(words.emits)),
+        options=options_node.plain(),
+        endpoint=words.endpoint,
+        env=words.env,
+        required=words.required,
+        restart=words.restart,
+    )
+    if found is None:
+        return table
+    if not isinstance(found, Description):
+        origin = node.at(("use",)).origin
+        key = f"stages.{name}.use" if words.use is not None else f"stages.{name}"
+        findings.add(origin, key, found.problem, nearest=found.nearest, remedy=found.remedy)
+        return table
+    _hint_reserved(name, options_node, found, findings)
+    options = settle(found.options, options_node, ("stages", name), findings)
+    return replace(table, use=found.use, emits=found.emits, options=options)
+
+
+def _hint_reserved(name: str, node: Node, found: Description, findings: Findings) -> None:
+    """`requird: false` is neither an option nor near one."""
+    known = {option.name for option in found.options}
+    for key, entry in node.table.items():
+        if key not in known and not nearest(key, known) and (near := nearest(key, RESERVED)):
+            findings.add(entry.origin, f"stages.{name}.{key}", "unknown word", nearest=near)
+
+
+def _imply_simulator(
+    tables: dict[str, StageTable], described: Mapping[str, Described], environ: Mapping[str, str]
+) -> None:
+    """Settle the session's `service`, and add the server that it then needs."""
+    table, found = tables.get(service.SESSION), described.get(service.SESSION)
+    if table is None or not isinstance(found, Description):
+        return
+    option = next((option for option in found.options if option.name == "service"), None)
+    if option is None:
+        return
+    chosen = service.choose(table.options.get("service", option.default), {**environ, **table.env})
+    if chosen is None:
+        return
+    tables[service.SESSION] = replace(table, options={**table.options, "service": chosen})
+    if chosen == "simulator" and service.SIMULATOR not in tables:
+        tables[service.SIMULATOR] = StageTable(service.SIMULATOR, use=service.SIMULATOR_USE)
+
+
+def _reads(table: StageTable, found: Described | None) -> tuple[str, ...] | None:
+    if isinstance(found, Description):
+        return found.reads
+    return None if table.command is not None else ()
+
+
+def _got(node: Node) -> str:
+    return "got a secret (not shown)" if node.secret else f"got the text '{node.text}'"

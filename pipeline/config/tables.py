@@ -1,0 +1,90 @@
+"""What a configuration says, typed and complete: the supervisor reads this and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pipeline.config.kinds import Range
+
+
+@dataclass(frozen=True)
+class Restart:
+    """How often a stage may crash: more than `burst` times in `window_s` seconds is escalated."""
+
+    burst: Annotated[int, Range(1)] = 5
+    window_s: Annotated[float, Range(1)] = 60
+
+
+@dataclass(frozen=True)
+class LogTable:
+    """What is logged, and where."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    file: str = "none"
+    """Relative to the state directory; `none`: the terminal only."""
+    cap_mb: Annotated[float, Range(0.1)] = 5
+    """Megabytes at which the file is rotated; twice as much is kept."""
+
+    def path(self, state_dir: Path) -> Path | None:
+        """The file to log to, if any."""
+        return None if self.file == "none" else state_dir / self.file
+
+
+@dataclass(frozen=True)
+class StageTable:
+    """One stage, wired."""
+
+    name: str
+    use: str | None = None
+    """`module:Class`; None for a program."""
+    command: tuple[str, ...] | None = None
+    """A program and its arguments; its path is absolute or found by PATH. None for a class."""
+    inputs: dict[str, str] = field(default_factory=dict)
+    """Stream to the stage that produces it. A stream that nobody produces (`played` alone may be so) is absent."""
+    emits: tuple[str, ...] = ()
+    options: dict[str, Any] = field(default_factory=dict, repr=False)
+    """As written, without defaults; checked. May hold secrets."""
+    endpoint: str | None = None
+    """Where it binds; None: in the run directory."""
+    env: dict[str, str] = field(default_factory=dict, repr=False)
+    required: bool = True
+    """Whether the pipeline is nothing without it."""
+    restart: Restart = Restart()
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One value of the configuration as it was resolved, and where it comes from."""
+
+    path: tuple[str, ...]
+    value: Any = field(repr=False)
+    origin: str
+    """`file:line`, `--set`, `default`, `wired` or why else it is so."""
+    secret: bool = False
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A whole machine."""
+
+    name: str
+    language: str
+    """BCP 47, such as en-GB."""
+    stages: tuple[StageTable, ...]
+    """In the order of the audio: from the first on they are stopped, so that each drains what the one before sent."""
+    file: Path
+    config_dir: Path
+    """Folder of `file`: where relative names start, and on every stage's import path."""
+    log: LogTable = LogTable()
+    version: int = 1
+    settings: tuple[Setting, ...] = field(default=(), repr=False)
+    """Every value with its origin, defaults included."""
+
+    def stage(self, name: str) -> StageTable:
+        """The stage of this name. Raises KeyError."""
+        for table in self.stages:
+            if table.name == name:
+                return table
+        raise KeyError(name)

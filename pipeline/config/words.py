@@ -1,0 +1,115 @@
+"""The reserved words of a stage, those beside its options."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import shutil
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from pipeline.config.checking import settle
+from pipeline.config.errors import Findings
+from pipeline.config.kinds import table_fields
+from pipeline.config.options import RESERVED, build_value
+from pipeline.config.tables import Restart
+from pipeline.config.tree import Node, without
+
+STREAM: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_TCP: Final = re.compile(r"tcp://(?P<host>\[[0-9a-fA-F:]+\]|[^:/\[\]]+):(?P<port>[0-9]{1,5})")
+
+
+@dataclass(frozen=True)
+class Words:
+    """What stands beside the options; what does not fit is at its default."""
+
+    use: str | None = None
+    command: list[str] | None = None
+    inputs: dict[str, str] = field(default_factory=dict)
+    emits: list[str] = field(default_factory=list)
+    endpoint: str | None = None
+    env: dict[str, str] = field(default_factory=dict)
+    required: bool = True
+    restart: Restart = field(default_factory=Restart)
+
+
+def read_words(name: str, stage: Node, findings: Findings) -> Words:
+    """The reserved words of one stage."""
+    node = without(stage, frozenset(stage.table.keys() - set(RESERVED)))
+    if "env" in node.table:
+        node = replace(node, value={**node.table, "env": _texts(node.table["env"])})
+    words: Words = build_value(Words, settle(table_fields(Words), node, ("stages", name), findings))
+    _check_program(name, node, words, findings)
+    _check_streams(name, node, words, findings)
+    _check_endpoint(name, node, words, findings)
+    for variable in words.env:
+        if not _VARIABLE.fullmatch(variable):
+            origin = node.at(("env", variable)).origin
+            findings.add(origin, f"stages.{name}.env.{variable}", "no name for a variable", expected="A-Z, 0-9 and '_'")
+    return words
+
+
+def _texts(env: Node) -> Node:
+    """The environment is text: `PORT: 80` needs no quotes."""
+    return replace(env, value={k: _text(v) for k, v in env.table.items()}) if env.is_table else env
+
+
+def _text(node: Node) -> Node:
+    return node if isinstance(node.value, dict | list | None) else replace(node, value=node.text)
+
+
+def _check_program(name: str, node: Node, words: Words, findings: Findings) -> None:
+    if words.command is None:
+        if words.use is not None and not re.fullmatch(r"[\w.]+(:\w+)?", words.use):
+            expected = "module:Class, module, or the short name of a stage that ships"
+            findings.add(node.at(("use",)).origin, f"stages.{name}.use", f"got '{words.use}'", expected=expected)
+        return
+    origin, key = node.at(("command",)).origin, f"stages.{name}.command"
+    if words.use is not None:
+        findings.add(origin, key, "a stage has `use` or `command`, not both", remedy="delete one of them")
+    if not words.command or not words.command[0]:
+        findings.add(origin, key, "the list is empty", expected="[PROGRAM, ARGUMENT, …]")
+        return
+    program = words.command[0]
+    if "/" in program or program.startswith("~"):
+        words.command[0] = program = os.path.join(origin.folder, os.path.expanduser(program))
+        if not os.path.isfile(program):
+            findings.add(origin, key, f"there is no file {program}", expected="a program, relative to this file")
+        elif not os.access(program, os.X_OK):
+            findings.add(origin, key, f"{program} is not executable", remedy=f"chmod +x {program}")
+    elif shutil.which(program) is None:
+        remedy = f"install it, or write ./{program} for one beside this file"
+        findings.add(origin, key, f"there is no program '{program}' in PATH", remedy=remedy)
+
+
+def _check_streams(name: str, node: Node, words: Words, findings: Findings) -> None:
+    for index, stream in enumerate(words.emits):
+        if not STREAM.fullmatch(stream):
+            origin = node.at(("emits", str(index))).origin
+            findings.add(origin, f"stages.{name}.emits", f"'{stream}' names no stream", expected="a-z, 0-9 and '_'")
+    if words.emits and words.command is None:
+        remedy = "delete it: its class says what it emits"
+        findings.add(node.at(("emits",)).origin, f"stages.{name}.emits", "only beside `command`", remedy=remedy)
+
+
+def _check_endpoint(name: str, node: Node, words: Words, findings: Findings) -> None:
+    """Other machines are refused: what passes there would be neither encrypted nor known to be ours."""
+    if words.endpoint is None:
+        return
+    origin, key = node.at(("endpoint",)).origin, f"stages.{name}.endpoint"
+    tcp = _TCP.fullmatch(words.endpoint)
+    if tcp is None and not re.fullmatch(r"ipc://.+", words.endpoint):
+        findings.add(origin, key, f"got '{words.endpoint}'", expected="ipc://PATH or tcp://127.0.0.1:PORT")
+    elif tcp is not None and not (_is_loopback(tcp["host"].strip("[]")) and 0 < int(tcp["port"]) < 65_536):
+        findings.add(origin, key, f"got '{words.endpoint}'", expected="this machine, such as tcp://127.0.0.1:7000")
+    elif tcp is None and len(words.endpoint.encode()) - len("ipc://") > 107:
+        findings.add(origin, key, "the path is too long for a socket", expected="107 bytes at most")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
