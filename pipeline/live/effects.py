@@ -1,0 +1,91 @@
+"""What the conversation wants done, as values. The session stage does it and decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Speak:
+    """Emit a piece of the answer: s16le mono at `rate`; `at` counts 24 kHz samples of `epoch`."""
+
+    pcm: bytes
+    rate: int
+    epoch: int
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trim:
+    """Nobody needs what lies before this place of the reply any more."""
+
+    epoch: int
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Publish `event.<name>`. `log`: it is also a line of the log."""
+
+    name: str
+    body: Mapping[str, Any]
+    sticky: bool = False
+    key: str | None = None
+    log: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unstick:
+    """A sticky event no longer holds."""
+
+    name: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A line of the log."""
+
+    words: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    level: str = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class SendContext:
+    """Give the service context that it is not to answer: (`user` or `model`, text) in order."""
+
+    turns: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SendText:
+    """Give the service a text to answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SendToolResult:
+    """Answer a call."""
+
+    id: str
+    name: str
+    response: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Renew:
+    """Close the line and dial anew; what the session knows of the visit decides whether it is resumed."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Save:
+    """Keep the memory on disk now."""
+
+
+Effect = Speak | Trim | Tell | Unstick | Note | SendContext | SendText | SendToolResult | Renew | Save

@@ -1,0 +1,261 @@
+"""The only place that knows the SDK: one `Line` is one connection to a Live API service.
+
+What it works around, all seen with google-genai 3.4: `receive()` ends with each turn; nothing bounds the wait for
+setupComplete; closing blocks for 10 to 17 s on a dead peer; errors of receiving and of sending are of two families;
+a message with unknown keys alone raises TypeError on a line that is alive; the first message of each kind costs 30 to
+50 ms, because the types are built when they are first used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import ssl
+import warnings
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+import websockets
+from google import genai
+from google.genai import errors, live, types
+from pydantic import ValidationError
+
+from pipeline.live import failures
+from pipeline.live.failures import Failure, LineFailed
+from pipeline.live.fields import explain, explain_word
+from pipeline.live.messages import Incoming
+from pipeline.live.parse import incoming
+from pipeline.live.service import Target, uses_vertex
+from pipeline.live.setup import takes_history_first
+
+CONNECT_S = 12.0
+"""From dialling to setupComplete. The SDK itself would wait for ever while pongs arrive."""
+OPEN_S = 5.0
+CLOSE_S = 1.5
+PING_EVERY_S, PONG_WITHIN_S = 20.0, 60.0
+"""Pongs of 8 to 30 s were seen on living connections of the service: a dead peer is noticed by DEAD_PEER_MS."""
+DEAD_PEER_MS = 6_000
+"""Audio goes out all the time, so bytes that nobody acknowledges for so long mean that the network is gone."""
+LARGEST_MESSAGE = 16 * 2**20
+AUDIO_TYPE = "audio/pcm;rate=16000"
+
+
+class BadField(ValueError):
+    """A field that `LiveConnectConfig` does not have, or that holds what it must not. The text names its key."""
+
+
+def check(fields: Mapping[str, Any]) -> None:
+    """Have the SDK check the fields of a session. Raises BadField for the first that does not fit."""
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        try:
+            types.LiveConnectConfig(**fields)
+        except ValidationError as error:
+            raise BadField(explain(error, types.LiveConnectConfig)) from None
+    for warning in warned:
+        if "is not a valid" in str(warning.message):  # an enum: the SDK takes any word, the service would not
+            raise BadField(explain_word(str(warning.message), fields, types))
+
+
+def warm_up() -> None:
+    """Build the SDK's types now, by a session with nobody: else the first words of the first answer wait for them."""
+    samples = (
+        '{"setupComplete":{},"usageMetadata":{"totalTokenCount":1,"promptTokensDetails":[{"modality":"AUDIO"}]}}',
+        '{"serverContent":{"modelTurn":{"parts":[{"inlineData":{"mimeType":"audio/pcm;rate=24000","data":"AAA="}}]},'
+        '"outputTranscription":{"text":"a"},"inputTranscription":{"text":"a"},"generationComplete":true}}',
+        '{"toolCall":{"functionCalls":[{"id":"1","name":"f","args":{}}]},"sessionResumptionUpdate":{"newHandle":"h"}}',
+        '{"serverContent":{"turnComplete":true}}',
+    )
+    client = genai.Client(api_key="none", vertexai=False)
+    session = live.AsyncSession(client._api_client, _Nobody(samples))  # type: ignore[arg-type]
+    asyncio.run(_rehearse(Line(session, contextlib.AsyncExitStack(), "nobody"), len(samples)))
+
+
+async def _rehearse(line: Line, messages: int) -> None:
+    received = line.receive()
+    for _ in range(messages):
+        await anext(received)
+    await line.send_audio(bytes(640))
+    await line.send_context((("user", "a"),))
+    await line.send_text("a")
+    await line.send_tool_result("1", "f", {"a": 1})
+
+
+class _Nobody:
+    """A WebSocket that says what it was given and takes everything."""
+
+    def __init__(self, messages: Sequence[str]) -> None:
+        self._messages = iter(messages)
+
+    async def send(self, message: str) -> None:
+        """Take it."""
+
+    async def recv(self, decode: bool = True) -> str:
+        """The next message."""
+        return next(self._messages)
+
+
+_clients: dict[Target, genai.Client] = {}
+"""The last one: its TLS context costs 10 to 60 ms, and a machine dials the same service for days."""
+
+
+def _client(target: Target) -> genai.Client:
+    if target not in _clients:
+        _clients.clear()
+        _clients[target] = _new_client(target)
+    return _clients[target]
+
+
+def _new_client(target: Target) -> genai.Client:
+    args: dict[str, Any] = {
+        "open_timeout": OPEN_S,
+        "close_timeout": 1.0,
+        "ping_interval": PING_EVERY_S,
+        "ping_timeout": PONG_WITHIN_S,
+        "max_size": LARGEST_MESSAGE,
+        "compression": None,  # costs twice the time of the sending itself, and audio does not shrink
+    }
+    if target.service == "simulator":
+        args |= {"ssl": ssl.create_default_context(cafile=str(target.cert)), "proxy": None}
+        options = types.HttpOptions(base_url=target.url, api_version="v1beta", async_client_args=args)
+        return genai.Client(api_key="simulator", vertexai=False, http_options=options)
+    options = types.HttpOptions(async_client_args=args)
+    if not uses_vertex(os.environ) and "GOOGLE_GENAI_API_VERSION" not in os.environ:
+        key = os.environ.get("GOOGLE_API_KEY") or os.environ.get("GEMINI_API_KEY") or ""
+        options.api_version = "v1alpha" if key.startswith("auth_tokens/") else "v1beta"  # the SDK's v1 is undocumented
+    return genai.Client(http_options=options)
+
+
+async def dial(target: Target, model: str, fields: Mapping[str, Any]) -> Line:
+    """Connect and set a session up, within CONNECT_S. Raises LineFailed."""
+    stack = contextlib.AsyncExitStack()
+    resuming = bool((fields.get("session_resumption") or {}).get("handle"))
+    try:
+        async with asyncio.timeout(CONNECT_S):
+            config = types.LiveConnectConfig(**fields)
+            session = await stack.enter_async_context(_client(target).aio.live.connect(model=model, config=config))
+    except Exception as error:
+        raise LineFailed(_of_dialling(error, target, model, resuming)) from error
+    line = Line(session, stack, target.where, history_first=takes_history_first(fields))
+    if session.setup_complete is None:
+        await line.close()
+        words = f"{target.where} answered the setup with something else than setupComplete"
+        raise LineFailed(Failure("protocol", words, "check GOOGLE_GEMINI_BASE_URL"))
+    _notice_dead_peer(session)
+    return line
+
+
+def _of_dialling(error: Exception, target: Target, model: str, resuming: bool) -> Failure:
+    if isinstance(error, errors.APIError):
+        return _of_api_error(error, model, resuming)
+    if isinstance(error, websockets.InvalidStatus):
+        body = (error.response.body or b"").decode("utf-8", "replace")
+        return failures.of_status(error.response.status_code, body, model=model)
+    if isinstance(error, websockets.InvalidProxyStatus | websockets.ProxyError):
+        return Failure("proxy", f"the proxy of this machine refuses: {error}", "check HTTPS_PROXY")
+    if type(error).__module__.startswith("google.auth"):
+        words = f"no Google Cloud credentials: {error}"
+        return Failure("key", words, "run `gcloud auth application-default login`", wait_cap_s=failures.RARE_S)
+    if isinstance(error, ValueError) and not isinstance(error, UnicodeError | ssl.SSLError | websockets.InvalidURI):
+        return Failure("configuration", f"the SDK refuses this session: {error}", "check the fields under `live`",
+                       fatal=True)  # fmt: skip
+    return failures.of_error(error, target.where)
+
+
+def _of_api_error(error: errors.APIError, model: str = "", resuming: bool = False) -> Failure:
+    code, words = error.code or 0, error.details if isinstance(error.details, str) else str(error.details or "")
+    if 400 <= code < 600:
+        return failures.of_status(code, words, model=model)
+    return failures.of_close(code, words, model=model, resuming=resuming)
+
+
+def _notice_dead_peer(session: live.AsyncSession) -> None:
+    """Have the kernel give a connection up whose peer acknowledges nothing. Linux; elsewhere the pings alone."""
+    raw = session._ws.transport.get_extra_info("socket")
+    if raw is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
+        with contextlib.suppress(OSError):
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_PEER_MS)
+
+
+class Line:
+    """One connection, set up. Every method raises LineFailed when it is no more."""
+
+    def __init__(
+        self, session: live.AsyncSession, stack: contextlib.AsyncExitStack, where: str, *, history_first: bool = True
+    ) -> None:
+        self._session, self._stack, self._where = session, stack, where
+        self._history_first = history_first
+        self.garbled = 0
+        """Messages that the SDK could not make sense of; the line lives on."""
+        self.last_garbled = ""
+
+    async def receive(self) -> AsyncIterator[tuple[Incoming, ...]]:
+        """Every message of the service, turn after turn. Ends by LineFailed only."""
+        while True:
+            try:
+                async for message in self._session.receive():
+                    yield incoming(message)
+            except errors.APIError as error:
+                raise LineFailed(_of_api_error(error)) from error
+            except OSError as error:
+                raise LineFailed(failures.of_error(error, self._where)) from error
+            except (TypeError, ValueError) as error:  # unknown keys alone, or no JSON: the next message may be good
+                self.garbled += 1
+                self.last_garbled = f"{type(error).__name__}: {error}"
+
+    async def send_audio(self, pcm: bytes) -> None:
+        """Voice: s16le mono, 16 kHz."""
+        async with self._sending():
+            await self._session.send_realtime_input(audio=types.Blob(data=pcm, mime_type=AUDIO_TYPE))
+
+    async def send_stream_end(self) -> None:
+        """No more voice for now."""
+        async with self._sending():
+            await self._session.send_realtime_input(audio_stream_end=True)
+
+    async def send_text(self, text: str) -> None:
+        """A text to answer. As realtime input: models from 3.1 on refuse client content once the session runs."""
+        async with self._sending():
+            await self._session.send_realtime_input(text=text)
+
+    async def send_context(self, turns: Sequence[tuple[str, str]]) -> None:
+        """What was said before, as (`user` or `model`, text). Nothing of it is answered.
+
+        A session set up to take its history first waits for the end of it, said by turn_complete; to any other one
+        turn_complete would mean: answer now.
+        """
+        contents: list[types.Content | types.ContentDict] = [
+            types.Content(role=role, parts=[types.Part(text=text)]) for role, text in turns
+        ]
+        async with self._sending():
+            await self._session.send_client_content(turns=contents, turn_complete=self._history_first)
+
+    async def send_tool_result(self, call_id: str, name: str, response: Mapping[str, Any]) -> None:
+        """The answer to a function call."""
+        result = types.FunctionResponse(id=call_id, name=name, response=dict(response))
+        async with self._sending():
+            await self._session.send_tool_response(function_responses=[result])
+
+    async def close(self) -> None:
+        """Close, within CLOSE_S; a peer that does not take part is left without ceremony."""
+        transport = self._session._ws.transport
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await self._stack.aclose()
+        except (TimeoutError, OSError, websockets.WebSocketException):
+            pass  # it was dead already; abort below is all that is left to do
+        finally:
+            transport.abort()
+
+    @contextlib.asynccontextmanager
+    async def _sending(self) -> AsyncIterator[None]:
+        try:
+            yield
+        except websockets.ConnectionClosed as error:
+            closed = error.rcvd
+            failure = failures.of_close(closed.code, closed.reason) if closed else failures.of_close(1006, "")
+            raise LineFailed(failure) from error
+        except OSError as error:
+            raise LineFailed(failures.of_error(error, self._where)) from error

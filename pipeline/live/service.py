@@ -1,0 +1,74 @@
+"""Which service answers, and where it is. Pure but for one small file that the simulator of the pipeline writes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pipeline.live.failures import RARE_S, SOON_S, Failure, LineFailed
+
+Service = Literal["gemini", "simulator"]
+KEYS = ("GOOGLE_API_KEY", "GEMINI_API_KEY")
+VERTEX = ("GOOGLE_GENAI_USE_VERTEXAI", "GOOGLE_GENAI_USE_ENTERPRISE")
+SIMULATOR_FILE = "simulator.json"
+"""In the run directory: `{"url": …, "cert": …}`, written anew each time that the simulator starts."""
+
+NO_KEY = "neither GOOGLE_API_KEY nor GEMINI_API_KEY is set"
+IN_PLACE = f"THE SIMULATOR ANSWERS, NOT GEMINI: {NO_KEY}; set one of them and start again"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A service to dial."""
+
+    service: Service
+    where: str
+    """Host and port, for a person."""
+    url: str | None = None
+    """Base URL; None where the SDK's own environment says it."""
+    cert: Path | None = None
+    """The certificate to trust; None for those that the machine trusts."""
+
+
+def has_key(environ: Mapping[str, str]) -> bool:
+    """The environment lets the SDK talk to the real service: a key, or Vertex AI."""
+    return any(environ.get(name, "").strip() for name in KEYS) or uses_vertex(environ)
+
+
+def uses_vertex(environ: Mapping[str, str]) -> bool:
+    """The environment asks the SDK for Vertex AI, as the SDK itself reads it."""
+    return any(environ.get(name, "").strip().lower() in ("true", "1") for name in VERTEX)
+
+
+def choose(wanted: str, environ: Mapping[str, str]) -> Service:
+    """The service for `auto`, `gemini` or `simulator`. `gemini` never falls back."""
+    if wanted == "auto":
+        return "gemini" if has_key(environ) else "simulator"
+    return "gemini" if wanted == "gemini" else "simulator"
+
+
+def target(service: Service, environ: Mapping[str, str], run_dir: Path) -> Target:
+    """Where to dial now. Raises LineFailed while that is not known."""
+    if service == "simulator":
+        return _simulator(run_dir / SIMULATOR_FILE)
+    if not has_key(environ):
+        raise LineFailed(Failure("key", NO_KEY, "set one of them and start again", wait_cap_s=RARE_S))
+    url = environ.get("GOOGLE_VERTEX_BASE_URL" if uses_vertex(environ) else "GOOGLE_GEMINI_BASE_URL", "")
+    usual = "aiplatform.googleapis.com" if uses_vertex(environ) else "generativelanguage.googleapis.com"
+    return Target("gemini", url.split("://")[-1].strip("/") or usual)
+
+
+def _simulator(path: Path) -> Target:
+    try:
+        found = json.loads(path.read_text("utf-8"))
+        url, cert = str(found["url"]), Path(str(found["cert"]))
+    except FileNotFoundError:
+        words = f"the simulator has not started ({path} is not there)"
+        raise LineFailed(Failure("absent", words, "", wait_cap_s=SOON_S)) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        words = f"{path} can't be read ({error})"
+        raise LineFailed(Failure("absent", words, "restart the simulator stage", wait_cap_s=SOON_S)) from None
+    return Target("simulator", url.split("://")[-1], url, cert)

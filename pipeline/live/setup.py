@@ -1,0 +1,119 @@
+"""What the service is told at the start of a session: our options, and any other field under `live`, as plain data.
+
+The keys are those of the SDK's `LiveConnectConfig`, which checks them (`gemini.check`). `live` is merged over ours, so
+every field that we set can still be changed there; null removes one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+AS_GIVEN = ("labels", "tools")
+"""Fields whose keys are the person's own data: their case is never changed."""
+
+
+@dataclass(frozen=True)
+class ServerVad:
+    """When the service takes speech for begun and ended; what is left out is the service's own default."""
+
+    start_sensitivity: str | None = None
+    """`high` or `low`."""
+    end_sensitivity: str | None = None
+    """`high` or `low`."""
+    prefix_padding_ms: int | None = None
+    """Speech needed before a beginning counts."""
+    silence_duration_ms: int | None = None
+    """Silence needed before an end counts: the largest part of the wait for an answer."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The session that the options ask for."""
+
+    model: str
+    voice: str = ""
+    instruction: str = ""
+    language: str = ""
+    modalities: Sequence[str] = ("AUDIO",)
+    input_transcription: bool = True
+    output_transcription: bool = True
+    server_vad: ServerVad = field(default_factory=ServerVad)
+    live: Mapping[str, Any] = field(default_factory=dict)
+
+
+def config(wanted: Wanted, *, handle: str | None = None, history_first: bool = False) -> dict[str, Any]:
+    """The fields of a `LiveConnectConfig`.
+
+    `handle` resumes a session. `history_first`: a context follows that the service must take in without answering;
+    models from 3.1 on close with 1007 on client content that was not announced so.
+    """
+    ours: dict[str, Any] = {
+        "response_modalities": list(wanted.modalities),
+        "session_resumption": {"handle": handle} if handle else {},
+    }
+    if wanted.instruction:
+        ours["system_instruction"] = wanted.instruction
+    if "AUDIO" in wanted.modalities:
+        ours["speech_config"] = _speech(wanted)
+        if wanted.output_transcription:
+            ours["output_audio_transcription"] = {}
+    if wanted.input_transcription:
+        ours["input_audio_transcription"] = {"language_codes": [wanted.language]} if wanted.language else {}
+    if vad := _vad(wanted.server_vad):
+        ours["realtime_input_config"] = {"automatic_activity_detection": vad}
+    if history_first:
+        ours["history_config"] = {"initial_history_in_client_content": True}
+    return merged(ours, snake_keys(wanted.live))
+
+
+def takes_history_first(fields: Mapping[str, Any]) -> bool:
+    """The session waits for a history that ends with `turnComplete`, and answers none of it."""
+    return bool((fields.get("history_config") or {}).get("initial_history_in_client_content"))
+
+
+def _speech(wanted: Wanted) -> dict[str, Any]:
+    speech: dict[str, Any] = {}
+    if wanted.voice:
+        speech["voice_config"] = {"prebuilt_voice_config": {"voice_name": wanted.voice}}
+    if wanted.language:
+        speech["language_code"] = wanted.language
+    return speech
+
+
+def _vad(vad: ServerVad) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "start_of_speech_sensitivity": vad.start_sensitivity and f"START_SENSITIVITY_{vad.start_sensitivity.upper()}",
+        "end_of_speech_sensitivity": vad.end_sensitivity and f"END_SENSITIVITY_{vad.end_sensitivity.upper()}",
+        "prefix_padding_ms": vad.prefix_padding_ms,
+        "silence_duration_ms": vad.silence_duration_ms,
+    }
+    return {key: value for key, value in fields.items() if value is not None}
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with `over` laid on it, table by table; null removes."""
+    result = dict(base)
+    for key, value in over.items():
+        if value is None:
+            result.pop(key, None)
+        elif isinstance(value, Mapping) and isinstance(result.get(key), Mapping):
+            result[key] = merged(result[key], value)
+        else:
+            result[key] = value
+    return result
+
+
+def snake_keys(value: Any) -> Any:
+    """Keys like `speechConfig` as `speech_config`, so that both spellings meet; the person's own data stays."""
+    if isinstance(value, Mapping):
+        named = ((snake(str(key)), inner) for key, inner in value.items())
+        return {key: inner if key in AS_GIVEN else snake_keys(inner) for key, inner in named}
+    return [snake_keys(inner) for inner in value] if isinstance(value, list) else value
+
+
+def snake(name: str) -> str:
+    """`speechConfig` as `speech_config`."""
+    return re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).lower()
