@@ -59,6 +59,8 @@ class _Place:
             if name in found:
                 raise at_key.wrong("is given twice")
             if name not in known:
+                if isinstance(value, yaml.ScalarNode) and value.value == "":
+                    raise at_key.wrong("has no value; within { } a text that holds a comma needs quotes")
                 near = difflib.get_close_matches(name, known, 1)
                 meant = f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(known)}"
                 raise at_key.wrong(f"unknown key; {meant}")
@@ -137,8 +139,9 @@ def _script(root: _Place) -> Script:
     found = root.table(_KEYS)
     if "version" not in found:
         raise root.wrong(f"`version: {VERSION}` is missing")
-    if found.pop("version").text() != str(VERSION):
-        raise root.wrong(f"expected version {VERSION}")
+    version = found.pop("version")
+    if version.text() != str(VERSION):
+        raise version.wrong(f"expected version {VERSION}")
     readers: dict[str, Callable[[_Place], Any]] = {
         "language": _Place.text,
         "notice": _Place.words,
