@@ -135,18 +135,20 @@ class Conversation:
 
     # The line
 
-    def line_up(self, now_ns: int, *, resumed: bool) -> list[Effect]:
-        """A line is set up. What the service must know comes before any voice."""
+    def context(self, handle: str | None) -> tuple[tuple[str, str], ...]:
+        """What a line that resumes nothing must be told first: the transcript as heard, and how to greet."""
+        if handle is not None:
+            return ()
+        greeting = self.visit.greeting_in_context
+        return (*self.transcript.seed(), *((("user", greeting),) if greeting else ()))
+
+    def line_up(self, now_ns: int, context: tuple[tuple[str, str], ...], *, resumed: bool) -> list[Effect]:
+        """A line is set up. `context` comes before everything else, and any voice after all that this returns."""
         self.connected, self._last_ns, self._quiet_since_ns = True, now_ns, now_ns
         self.resumption.line_changed()
-        effects: list[Effect] = []
         if not resumed:
             self.memory.forget_handle()
-            context = self.transcript.seed()
-            if self.visit.greeting_in_context:
-                context = (*context, ("user", self.visit.greeting_in_context))
-            if context:
-                effects.append(SendContext(context))
+        effects: list[Effect] = [SendContext(context)] if context else []
         asked = [self.turns.turn, *self.turns.waiting]
         effects += [SendText(turn.text) for turn in asked if turn is not None and turn.text and not turn.answering]
         return effects

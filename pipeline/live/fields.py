@@ -22,7 +22,7 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     key = ".".join([*path, last])
     if wrong["type"] != "extra_forbidden":
         return f"{key}: {wrong['msg']}, got {str(wrong.get('input'))[:80]!r}"
-    return f"{key}: unknown field; {_nearest(snake(last), tables)}"
+    return f"{key}: unknown field{_nearest(snake(last), tables)}"
 
 
 def explain_word(text: str, fields: Mapping[str, Any], enums: Any) -> str:
@@ -48,7 +48,9 @@ def _walk(model: type[BaseModel], path: Iterable[str | int]) -> tuple[list[type[
         elif named:
             tables = named
             continue
-        if fields or isinstance(step, int):
+        elif isinstance(step, str):
+            tables = []
+        if fields or isinstance(step, int) or not tables:
             key.append(str(step))
     return tables, key
 
@@ -63,7 +65,9 @@ def _tables(annotation: Any) -> Iterator[type[BaseModel]]:
 def _nearest(name: str, tables: Sequence[type[BaseModel]]) -> str:
     known = sorted({name for table in tables for name in table.model_fields})
     near = difflib.get_close_matches(name, known, 1)
-    return f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(known) or 'nothing'}"
+    if not known:
+        return ""
+    return f"; did you mean '{near[0]}'?" if near else f"; known here: {', '.join(known)}"
 
 
 def _keys_of(value: Any, word: str, path: tuple[str, ...] = ()) -> Iterator[str]:

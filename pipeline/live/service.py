@@ -1,4 +1,4 @@
-"""Which service answers, and where it is. Pure but for one small file that the simulator of the pipeline writes."""
+"""Where the service is that answers. Pure but for one small file that the simulator of the pipeline writes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ SIMULATOR_FILE = "simulator.json"
 """In the run directory: `{"url": …, "cert": …}`, written anew each time that the simulator starts."""
 
 NO_KEY = "neither GOOGLE_API_KEY nor GEMINI_API_KEY is set"
-IN_PLACE = f"THE SIMULATOR ANSWERS, NOT GEMINI: {NO_KEY}; set one of them and start again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +42,11 @@ def uses_vertex(environ: Mapping[str, str]) -> bool:
     return any(environ.get(name, "").strip().lower() in ("true", "1") for name in VERTEX)
 
 
-def choose(wanted: str, environ: Mapping[str, str]) -> Service:
-    """The service for `auto`, `gemini` or `simulator`. `gemini` never falls back."""
-    if wanted == "auto":
-        return "gemini" if has_key(environ) else "simulator"
-    return "gemini" if wanted == "gemini" else "simulator"
+def standing_in(environ: Mapping[str, str]) -> str:
+    """What a person must know while the simulator answers in place of the service."""
+    if has_key(environ):
+        return "THE SIMULATOR ANSWERS, NOT GEMINI: that is what `service: simulator` says; take it out for Gemini"
+    return f"THE SIMULATOR ANSWERS, NOT GEMINI: {NO_KEY}; set one of them and start again"
 
 
 def target(service: Service, environ: Mapping[str, str], run_dir: Path) -> Target:

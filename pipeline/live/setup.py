@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 AS_GIVEN = ("labels", "tools")
 """Fields whose keys are the person's own data: their case is never changed."""
@@ -19,10 +19,8 @@ AS_GIVEN = ("labels", "tools")
 class ServerVad:
     """When the service takes speech for begun and ended; what is left out is the service's own default."""
 
-    start_sensitivity: str | None = None
-    """`high` or `low`."""
-    end_sensitivity: str | None = None
-    """`high` or `low`."""
+    start_sensitivity: Literal["high", "low"] | None = None
+    end_sensitivity: Literal["high", "low"] | None = None
     prefix_padding_ms: int | None = None
     """Speech needed before a beginning counts."""
     silence_duration_ms: int | None = None

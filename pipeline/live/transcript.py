@@ -32,6 +32,8 @@ class Words:
         self.heard_at: int | None = None
         """Place in the answer's epoch up to which playback heard it; None if playback said nothing yet."""
         self.ended_ns: int | None = None
+        self.person_final = ""
+        """What was last said to be final of the person."""
         self.final = False
 
     @property
@@ -67,7 +69,7 @@ class Transcript:
             words.person = turn.text
             return []
         words.person, self._ahead = self._ahead, ""
-        return [_caption("person", words.person_text, False, turn.id)] if words.person_text else []
+        return self._person(words, final=False)
 
     def spoke(self, turn: Turn, epoch: int, at: int) -> None:
         """The first sound of the answer goes there."""
@@ -82,7 +84,7 @@ class Transcript:
     def answered(self, turn: Turn) -> list[Effect]:
         """The answer begins: what the person said is final, as far as anybody can tell."""
         words = self._words[turn.id]
-        return [_caption("person", words.person_text, True, turn.id)] if words.spoken and words.person_text else []
+        return self._person(words, final=True) if words.spoken else []
 
     def ended(self, turn: Turn, outcome: Outcome, now_ns: int) -> list[Effect]:
         """A turn is over: from here on it is part of the transcript, as far as it was heard."""
@@ -122,7 +124,7 @@ class Transcript:
             words.person, words.interim = words.person + text, ""
         if words.ended_ns is not None:
             self._remember(words)
-        return [_caption("person", words.person_text, finished and not interim, words.turn)]
+        return self._person(words, final=finished and not interim)
 
     def machine_said(self, now_ns: int, text: str, *, late: bool) -> list[Effect]:
         """A piece of the transcript of the answer, or of an answer in text. `late`: an interrupted one is meant."""
@@ -161,6 +163,14 @@ class Transcript:
         return tuple((names[said.who], said.text) for said in self._memory.transcript if said.text)
 
     # Inside
+
+    @staticmethod
+    def _person(words: Words, *, final: bool) -> list[Effect]:
+        text = words.person_text
+        if not text or text == words.person_final:
+            return []
+        words.person_final = text if final else ""
+        return [_caption("person", text, final, words.turn)]
 
     def _remember(self, words: Words) -> None:
         self._memory.remember(Said(words.turn, "person", words.person_text))

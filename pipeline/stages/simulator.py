@@ -1,0 +1,64 @@
+"""The Live API server of this machine as a stage, for a pipeline without a key. The session finds it by a file."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from typing import ClassVar
+
+from pipeline import Stage
+from pipeline.config.options import OptionError
+from pipeline.live.service import SIMULATOR_FILE
+from pipeline.stage.life import WorldError
+
+
+class Simulator(Stage):
+    """Serves on a free port of 127.0.0.1 and writes where it is to the run directory."""
+
+    reads: ClassVar[tuple[str, ...]] = ()
+    emits: ClassVar[tuple[str, ...]] = ()
+
+    script: str | None = None
+    """What it answers, as YAML, relative to the configuration; without one it is a museum guide."""
+    journal: str | None = None
+    """Every message as JSON lines, relative to the run directory."""
+    audio: str | None = None
+    """A folder for the sound that each connection sent, relative to the run directory."""
+    notice: bool = True
+    """Its first spoken answer says that it is no real service."""
+
+    def prime(self) -> None:
+        """Reads the script. Raises OptionError naming its file, line and key."""
+        from pipeline.simulator import ScriptError, Server
+
+        try:
+            self._server = Server(
+                self.config_dir / self.script if self.script else None,
+                self.run_dir / self.journal if self.journal else None,
+                certs=self.state_dir / "simulator",
+                audio=self.run_dir / self.audio if self.audio else None,
+                notice=self.notice,
+            )
+        except ScriptError as error:
+            raise OptionError(f"script: {error}") from error
+        except OSError as error:
+            raise WorldError(f"simulator: {error}") from error
+
+    def start(self) -> None:
+        """Nobody is served before the file says where."""
+        self.state("waiting", "the simulator is starting")
+
+    async def run(self) -> None:
+        """Serve until stopped."""
+        url = await self._server.start()
+        path = self.run_dir / SIMULATOR_FILE
+        part = path.with_suffix(f".{os.getpid()}")
+        part.write_text(json.dumps({"url": url, "cert": str(self._server.cert.resolve())}))
+        part.replace(path)  # whole: the session reads it at any moment
+        self.state("live")
+        self.log.info("simulator serves", url=url)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await self._server.stop()
