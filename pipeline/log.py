@@ -25,7 +25,7 @@ LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 QUEUE_LINES = 2_000
 """Lines waiting for a slow terminal or disk, some minutes of a busy log."""
 FLUSH_S = 0.5
-"""Longest wait at the end for lines that are still in the queue."""
+"""Longest wait at the end for room in the queue, and again for the lines in it."""
 SECRET_WORDS = ("KEY", "TOKEN", "SECRET", "PASSWORD")
 SECRET_LENGTH = 8
 """Shorter values of such variables are left alone: hiding `1` would hide half of the log."""
@@ -126,10 +126,10 @@ class Queued:
             self.lost += 1
 
     def flush(self) -> None:
-        """Wait until what is queued is written, FLUSH_S at most."""
+        """Wait until what is queued is written, but not for ever."""
         done = threading.Event()
         with contextlib.suppress(queue.Full):
-            self._lines.put_nowait(done)
+            self._lines.put(done, timeout=FLUSH_S)
             done.wait(FLUSH_S)
 
     def _run(self) -> None:

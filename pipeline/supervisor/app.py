@@ -23,7 +23,6 @@ from pipeline.supervisor.settings import Settings
 from pipeline.supervisor.slot import Slot
 from pipeline.supervisor.stopping import OrderedStop
 from pipeline.supervisor.supervisor import Supervisor
-from pipeline.supervisor.telling import CONNECTION_FILE
 
 if TYPE_CHECKING:
     from pipeline.config import Pipeline
@@ -83,7 +82,6 @@ class App:
             return loop.run()
         finally:
             supervisor.close()
-            (self.wiring.run_dir / CONNECTION_FILE).unlink(missing_ok=True)
             self._bus.close()
             self._control.close()
             self._context.destroy(linger=200)

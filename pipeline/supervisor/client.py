@@ -28,7 +28,7 @@ def ask(run_dir: Path, kind: str, **fields: Any) -> dict[str, Any]:
         socket.connect(f"ipc://{run_dir}/control")
         socket.send(msgpack.packb({"v": VERSION, "kind": kind, **fields}))
         if not socket.poll(int(ANSWER_S * 1000)):
-            raise NoAnswer(f"the pipeline of {run_dir} did not answer within {ANSWER_S:g} s: is its supervisor stopped?")
+            raise NoAnswer(f"the pipeline of {run_dir} did not answer within {ANSWER_S:g} s: is its process stopped?")
         try:
             return codec.unpack_map(socket.recv())
         except codec.Malformed as error:

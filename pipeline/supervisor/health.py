@@ -18,8 +18,9 @@ BEAT_S = 2.0
 DEAF_S = 2.0
 DEAF_FRAMES = 25
 """A producer that sent so many blocks in DEAF_S (half of the usual cadence of 20 ms) was certainly speaking."""
-KEPT = 16
-"""Beats remembered of a process: 8 s of them, several windows."""
+APART_S = 0.25
+KEPT = 32
+"""Beats remembered of a process, at least APART_S apart however often it beats: four windows and more."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,12 @@ class Pulse:
         """A beat came. Only what is counted while live says anything about deafness."""
         if self.live_since is not None:
             self.last_beat = now
-        if state == "live":
-            self.counts.append(Counts(now, taken, sent))
-        else:
+        if state != "live":
             self.counts.clear()
+            return
+        if len(self.counts) > 1 and now - self.counts[-2].at < APART_S:
+            self.counts.pop()
+        self.counts.append(Counts(now, taken, sent))
 
     def forgive(self, late_s: float) -> None:
         """The supervisor itself did not look for `late_s`: nobody else is to blame for that time."""

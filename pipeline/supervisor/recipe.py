@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pipeline import places
 
 if TYPE_CHECKING:
     from pipeline.config import Pipeline, StageTable
@@ -50,17 +51,17 @@ class Wiring:
 
     @property
     def control(self) -> str:
-        """Where the supervisor listens to stages and people."""
-        return f"ipc://{self.run_dir}/control"
+        """Where the supervisor listens to stages and people. Raises places.PlaceError, as all endpoints here do."""
+        return places.control_endpoint(self.run_dir)
 
     @property
     def supervisor_bus(self) -> str:
         """Where the supervisor speaks."""
-        return f"ipc://{self.run_dir}/supervisor.bus"
+        return places.bus_endpoint(self.run_dir, "supervisor")
 
     def endpoint(self, table: StageTable) -> str:
         """Where a stage binds."""
-        return table.endpoint or f"ipc://{self.run_dir}/{table.name}.bus"
+        return table.endpoint or places.bus_endpoint(self.run_dir, table.name)
 
     def peers(self) -> dict[str, str]:
         """Where everybody binds, by name."""
@@ -70,13 +71,13 @@ class Wiring:
 
     def recipe(self, table: StageTable, inst: int) -> Recipe:
         """How to start a stage as its `inst`-th process."""
-        argv = command(table.command) if table.command else (sys.executable, "-P", "-m", "pipeline.stage")
+        argv = table.command or (sys.executable, "-P", "-m", "pipeline.stage")
         return Recipe(
             stage=table.name,
             inst=inst,
             argv=argv,
             environ=self._environ(table, inst),
-            cwd=Path(self.pipeline.config_dir) if table.command else None,
+            cwd=self.pipeline.config_dir if table.command else None,
             ours=not table.command,
             terminal=table.name == "screen",
         )
@@ -106,7 +107,8 @@ class Wiring:
             "bind": self.endpoint(table),
             "control": self.control,
             "peers": self.peers(),
-            "inputs": dict(table.inputs),
+            "inputs": table.inputs,
+            "emits": table.emits,
             "required": table.required,
             "use": table.use,
             "options": table.options,
@@ -115,8 +117,3 @@ class Wiring:
             "language": self.pipeline.language,
             "log_level": self.pipeline.log.level,
         }
-
-
-def command(given: str | Sequence[str]) -> tuple[str, ...]:
-    """The words of a `command:`, which is a list or one line."""
-    return tuple(shlex.split(given)) if isinstance(given, str) else tuple(given)

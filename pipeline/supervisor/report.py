@@ -67,14 +67,14 @@ def worst(slots: Iterable[Slot]) -> tuple[str, str]:
 def connection(wiring: Wiring, slots: Iterable[Slot]) -> dict[str, Any]:
     """The connection file: all that a tap, or a stage on another machine, needs to find everybody."""
     slots = list(slots)
-    producers = sorted({(stream, producer) for slot in slots for stream, producer in slot.table.inputs.items()})
+    streams = sorted({stream for slot in slots for stream in slot.table.emits})
     return {
         "version": CONNECTION_VERSION,
         "name": wiring.pipeline.name,
         "pid": os.getpid(),
         "control": wiring.control,
         "endpoints": wiring.peers(),
-        "streams": {stream: [name for other, name in producers if other == stream] for stream, _ in producers},
+        "streams": {stream: [slot.name for slot in slots if stream in slot.table.emits] for stream in streams},
         "pids": {slot.name: slot.run.child.pid for slot in slots if slot.run},
         "insts": {slot.name: slot.inst for slot in slots if slot.run},
     }

@@ -43,19 +43,15 @@ class Settings:
         replace_file(self._path, json.dumps({"muted": self.muted, "volume": self.volume}) + "\n")
 
 
-def replace_file(path: Path, text: str, *, durable: bool = True) -> None:
-    """Write a file as a whole: a reader finds the old or the new one, never a part. Raises OSError.
-
-    `durable` waits for the disk, which a file that matters only while we live need not.
-    """
+def replace_file(path: Path, text: str) -> None:
+    """Write a file as a whole, down to the disk: after a power cut the old or the new one is there. Raises OSError."""
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(text)
             file.flush()
-            if durable:
-                os.fsync(file.fileno())
+            os.fsync(file.fileno())
         part.replace(path)
     except OSError:
         with contextlib.suppress(OSError):

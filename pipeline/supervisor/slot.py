@@ -82,7 +82,7 @@ class Slot:
     @property
     def name(self) -> str:
         """Of the stage."""
-        return str(self.table.name)
+        return self.table.name
 
     def next_inst(self) -> int:
         """A number above every earlier one of this stage, also of earlier supervisors: ms of the monotonic clock.

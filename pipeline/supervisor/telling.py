@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+from typing import Any
 
 import structlog
 
+from pipeline import places
 from pipeline.bus.producer import Producer
 from pipeline.supervisor import report
 from pipeline.supervisor.recipe import Wiring
-from pipeline.supervisor.settings import Settings, replace_file
+from pipeline.supervisor.settings import Settings
 from pipeline.supervisor.slot import Slot
 
-CONNECTION_FILE = "bus.json"
 LOUDNESS = {"degraded": "warning", "failed": "error", "starting": "debug", "primed": "debug", "restarting": "debug"}
 """Log level of a state's beginning, where it is not info. Of a crash there is an event of its own."""
 
@@ -25,7 +25,7 @@ class Telling:
 
     def __init__(self, wiring: Wiring, bus: Producer, slots: Mapping[str, Slot]) -> None:
         self._wiring, self._bus, self._slots = wiring, bus, slots
-        self._connection = ""
+        self._connection: dict[str, Any] = {}
 
     def state(self, slot: Slot, state: str, reason: str = "") -> None:
         """Note and tell how a stage is; nothing is told if nothing changed."""
@@ -51,12 +51,12 @@ class Telling:
         self._bus.event("text_in", {"text": text})
 
     def _write_connection(self) -> None:
-        text = json.dumps(report.connection(self._wiring, self._slots.values()), indent=1) + "\n"
-        if text == self._connection:
+        connection = report.connection(self._wiring, self._slots.values())
+        if connection == self._connection:
             return
         try:
-            replace_file(self._wiring.run_dir / CONNECTION_FILE, text, durable=False)
+            places.write_connection(self._wiring.run_dir, connection)
         except OSError as error:  # tried again at the next change; stages know it all from their environment
             log.warning("connection file not written", error=str(error))
         else:
-            self._connection = text
+            self._connection = connection

@@ -79,6 +79,14 @@ def test_who_takes_something_or_is_sent_little_is_not_deaf(takes: float, sends: 
     assert deafness(reader, {"voice": producer}) == ""
 
 
+def test_deafness_is_found_however_often_a_stage_beats() -> None:
+    reader, producer = live_at(0.0), live_at(0.0)
+    for tick in range(500):
+        producer.beat(tick / 100, "live", {}, {"voice": tick})
+        reader.beat(tick / 100, "live", {}, {})
+    assert deafness(reader, {"voice": producer})
+
+
 def test_deafness_needs_two_seconds_of_beats() -> None:
     reader, producer = talk(0, 50, until=1.5)
     assert deafness(reader, {"voice": producer}) == ""

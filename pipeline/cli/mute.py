@@ -1,0 +1,17 @@
+"""`mute`."""
+
+from __future__ import annotations
+
+import argparse
+
+from pipeline.cli import running
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Options."""
+    running.arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Obey; 0, or 1 if there is nobody to tell."""
+    return running.FAILED if running.command(args, "mute") is None else 0

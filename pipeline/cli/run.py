@@ -1,0 +1,64 @@
+"""`run CONFIG`: a pipeline in the foreground, from its file to its exit code."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from pipeline import exits
+
+if TYPE_CHECKING:
+    from pipeline.config.tables import Pipeline
+
+IN_USE = 75
+"""EX_TEMPFAIL: another one runs here; a service manager may try again later."""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What `run` takes."""
+    parser.add_argument("config", metavar="CONFIG", help="a path, or a name in configs/")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="K=V", dest="sets", help="such as stages.capture.device=Jabra"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 after an ordered stop or a finished conversation; 78 for an unfit configuration or place; see `app.run`."""
+    from pipeline import log, places
+    from pipeline.config.errors import ConfigErrors
+    from pipeline.config.loading import load
+    from pipeline.supervisor import app
+
+    try:
+        pipeline = with_screen(load(args.config, args.sets))
+        run_dir = places.run_directory(pipeline.name)
+        places.make_run(run_dir)
+        with places.RunLock(run_dir):
+            state = places.make_state(pipeline.name, run_dir)
+            log.for_supervisor(pipeline.log.level, log_file(pipeline, state.path), pipeline.log.cap_mb)
+            if state.degraded:
+                structlog.get_logger().warning("state directory unfit", reason=state.degraded)
+            return app.run(pipeline, run_dir, state.path)
+    except (ConfigErrors, places.PlaceError) as error:
+        print(error, file=sys.stderr)
+        return IN_USE if isinstance(error, places.AlreadyRunning) else exits.CONFIG
+
+
+def with_screen(pipeline: Pipeline) -> Pipeline:
+    """The pipeline and the stage that shows its conversation on this terminal, last to stop."""
+    from pipeline.config.tables import StageTable
+
+    if any(table.name == "screen" for table in pipeline.stages):
+        return pipeline
+    screen = StageTable("screen", use="pipeline.stages.screen:Screen", required=False)
+    return replace(pipeline, stages=(*pipeline.stages, screen))
+
+
+def log_file(pipeline: Pipeline, state_dir: Path) -> Path | None:
+    """Where the log goes beside stderr; a relative name starts at the state directory."""
+    return None if pipeline.log.file == "none" else state_dir / pipeline.log.file

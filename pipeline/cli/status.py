@@ -1,0 +1,63 @@
+"""`status`: how the running pipeline is."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from pipeline.cli import running
+
+COLOURS = {"live": "32", "ended": "32", "muted": "33", "waiting": "33", "degraded": "33", "failed": "31"}
+"""ANSI, by state; a state not named here is passing by."""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Options."""
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    running.arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 while a pipeline runs, however it is; 1 if none does."""
+    reply = running.command(args, "status")
+    if reply is None:
+        return running.FAILED
+    status = {"pipeline": reply["pipeline"], "stages": reply["stages"]}
+    if args.json:
+        print(json.dumps(status, ensure_ascii=False))
+    else:
+        print("\n".join(table(status, colour=sys.stdout.isatty())))
+    return 0
+
+
+def table(status: dict[str, Any], *, colour: bool) -> list[str]:
+    """The lines for a person."""
+    whole, stages = status["pipeline"], status["stages"]
+    state = _paint(whole["state"], whole["state"], colour)
+    lines = [f"{whole['name']}: {state}, for {duration(whole['uptime_s'])}, pid {whole['pid']}"]
+    if whole["reason"]:
+        lines.append(f"  {whole['reason']}")
+    wide = max((len(name) for name in stages), default=0)
+    for name, stage in stages.items():
+        state = _paint(stage["state"], f"{stage['state']:<10}", colour)
+        pid = stage["pid"] if stage["pid"] is not None else "-"
+        again = f", restarted {stage['restarts']}x" if stage["restarts"] else ""
+        reason = f": {stage['reason']}" if stage["reason"] else ""
+        lines.append(f"  {name:<{wide}}  {state}  pid {pid}{again}{reason}")
+    return lines
+
+
+def duration(seconds: float) -> str:
+    """In the two largest units that matter."""
+    minutes, hours, days = int(seconds // 60), int(seconds // 3600), int(seconds // 86400)
+    if days:
+        return f"{days} d {hours % 24} h"
+    if hours:
+        return f"{hours} h {minutes % 60} min"
+    return f"{minutes} min {int(seconds) % 60} s" if minutes else f"{int(seconds)} s"
+
+
+def _paint(state: str, text: str, colour: bool) -> str:
+    return f"\033[{COLOURS.get(state, '36')}m{text}\033[0m" if colour else text

@@ -1,0 +1,17 @@
+"""`unmute`."""
+
+from __future__ import annotations
+
+import argparse
+
+from pipeline.cli import running
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Options."""
+    running.arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Obey; 0, or 1 if there is nobody to tell."""
+    return running.FAILED if running.command(args, "unmute") is None else 0
