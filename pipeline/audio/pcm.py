@@ -39,6 +39,12 @@ def to_bytes(samples: Samples) -> bytes:
     return samples.astype("<i2", copy=False).tobytes()
 
 
+def check_channel(channel: str) -> None:
+    """ValueError unless `channel` is one that `pick` could know."""
+    if channel not in ("mix", "left", "right") and not channel.isdecimal():
+        raise ValueError(f"channel: expected mix, left, right or a number counted from 0, not {channel!r}")
+
+
 def pick(samples: Samples, channel: str) -> Samples:
     """One channel of a block, shape (n,): `mix` (the mean of all), `left`, `right` or a number counted from 0.
 
@@ -60,13 +66,10 @@ def pick(samples: Samples, channel: str) -> Samples:
 def _index(channel: str, width: int) -> int | None:
     if channel == "mix":
         return None
-    index = {"left": 0, "right": 1}.get(channel)
+    check_channel(channel)
+    index = {"left": 0, "right": min(1, width - 1)}.get(channel)
     if index is None:
-        if not channel.isdecimal():
-            raise ValueError(f"channel: expected mix, left, right or a number counted from 0, not {channel!r}")
         index = int(channel)
-    elif width == 1:
-        index = 0
     if index >= width:
         raise ValueError(f"channel: the microphone has {width} (0 to {width - 1}), so there is no channel {channel}")
     return index
@@ -102,3 +105,12 @@ def volume_factor(percent: int) -> float:
     if percent >= 10:
         return float(10.0 ** ((percent - 100) * 0.5 / 20.0))
     return float(10.0 ** (-45.0 / 20.0)) * percent / 10.0
+
+
+def ramp(samples: Samples, begin: float, end: float) -> Samples:
+    """Mono `samples` times a factor that moves evenly from `begin` to `end`, clipped at full scale."""
+    if begin == end:
+        return gain(samples, end)
+    factors = np.linspace(begin, end, samples.size, dtype=np.float32)
+    clipped: Samples = np.clip(np.rint(samples * factors), -32768, 32767).astype(np.int16)
+    return clipped

@@ -1,0 +1,145 @@
+"""The microphone: blocks of 20 ms as the device gives them, each with the time of its first sample."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import ClassVar
+
+from pipeline import Audio, Event, Stage
+from pipeline.audio import devices, pcm
+from pipeline.audio.deviceclock import DeviceClock
+from pipeline.config.options import OptionError
+from pipeline.stage.life import WorldError
+
+PROBE_S = 0.5
+"""How often an absent device is looked for."""
+MUTE_KNOWN_S = 0.3
+"""How long the first opening waits to hear whether it is muted: a muted machine must not listen even for an instant."""
+HELD_BLOCKS = 100
+"""Blocks (2 s) that wait while it is being checked whose sound they are. Over it the oldest is dropped and counted."""
+
+
+class Capture(Stage):
+    """Owns the microphone. Absent: degraded, looked for without PortAudio. Lost: exits 69 and is replaced."""
+
+    reads: ClassVar[tuple[str, ...]] = ()
+    emits: ClassVar[tuple[str, ...]] = ("mic",)
+
+    device: str = "auto"
+    """A part of the name that `devices` prints; `auto` follows PULSE_SOURCE where it is set, else the default."""
+    channel: str = "mix"
+    """mix, left, right, a number counted from 0, or all: every channel goes on, and frontend chooses."""
+
+    def prime(self) -> None:
+        """Raises OptionError for a channel that can't be one."""
+        try:
+            if self.channel != "all":
+                pcm.check_channel(self.channel)
+        except ValueError as error:
+            raise OptionError(f"{error}, nor all") from error
+
+    def start(self) -> None:
+        """Nothing is opened yet."""
+        self._microphone: devices.Microphone | None = None
+        self._muted: bool | None = None  # None: not known yet
+        self._mute_known_by_ns = self.now_ns() + int(MUTE_KNOWN_S * 1e9)
+        self._probe_ns = 0
+        self._held: deque[Audio] = deque()
+        self.dropped_blocks = 0
+        self.state("waiting", "the microphone is being opened")
+
+    def step(self) -> float | None:
+        """One block, or one look for the device."""
+        if self._muted is None:
+            if self.now_ns() < self._mute_known_by_ns:
+                return (self._mute_known_by_ns - self.now_ns()) / 1e9
+            self._muted = False
+        if self._muted:
+            return None
+        if self._microphone is None:
+            return self._look()
+        self._read(self._microphone)
+        return 0.0
+
+    def on_mute(self, event: Event) -> None:
+        """Muted is closed: no program of this machine gets sound through us."""
+        self._muted = bool(event.body["muted"])
+        if self._muted:
+            self._close()
+            by = event.body.get("by")
+            self.state("muted", f"muted by {by}" if by else "muted")
+
+    def stop(self) -> None:
+        """Release the device."""
+        self._close()
+
+    def _look(self) -> float:
+        if (wait_ns := self._probe_ns - self.now_ns()) > 0:
+            return wait_ns / 1e9
+        found = devices.find("microphone", self.device)
+        if isinstance(found, str):
+            self.state("degraded", found)
+            self._probe_ns = self.now_ns() + int(PROBE_S * 1e9)
+            return PROBE_S
+        self._open(found)
+        return 0.0
+
+    def _open(self, found: devices.Found) -> None:
+        try:
+            self._microphone = devices.Microphone(found, every_channel=self.channel != "mix")
+        except devices.DeviceLost as error:
+            self.state("degraded", str(error))
+            raise WorldError(str(error)) from error
+        self._clock = DeviceClock(self._microphone.rate)
+        self._count = 0  # samples read so far
+        self.log.info(
+            "microphone open",
+            device=self._microphone.name,
+            rate=self._microphone.rate,
+            channels=self._microphone.channels,
+        )
+
+    def _read(self, microphone: devices.Microphone) -> None:
+        begun_ns = self.now_ns()
+        try:
+            block = microphone.read()
+        except devices.DeviceLost as error:
+            self.state("degraded", str(error))
+            raise WorldError(str(error)) from error
+        now_ns = self.now_ns()
+        first, self._count = self._count, self._count + microphone.frames
+        # A read that did not wait took from a backlog: when that sound was at the microphone the clock knows better.
+        if not self._clock.running or now_ns - begun_ns > microphone.frames * 250_000_000 // microphone.rate:
+            self._clock.observe(self._count, now_ns)
+        self._held.append(self._audio(microphone, block, self._clock.time_of(first)))
+        self._release(microphone)
+
+    def _audio(self, microphone: devices.Microphone, block: bytes, t: int) -> Audio:
+        audio = Audio("mic", block, microphone.rate, microphone.channels, t=t)
+        if self.channel == "all" or microphone.channels == 1:
+            return audio
+        try:
+            return audio.replace(samples=pcm.pick(audio.samples, self.channel))
+        except ValueError as error:
+            raise WorldError(str(error)) from error
+
+    def _release(self, microphone: devices.Microphone) -> None:
+        """Send what is certain to be the microphone's; after a move to another source nothing of it is."""
+        if microphone.watch.moved:
+            self.state("degraded", f"{microphone.watch.moved}: plug it in again")
+            raise WorldError(microphone.watch.moved)
+        if microphone.watch.checking:
+            if len(self._held) > HELD_BLOCKS:
+                self._held.popleft()
+                self.dropped_blocks += 1
+            return
+        self.state("live")
+        while self._held:
+            self.emit("mic", self._held.popleft())
+
+    def _close(self) -> None:
+        self._held.clear()
+        if self._microphone is not None:
+            self._microphone.close()
+            self._microphone = None
+            self.log.info("microphone closed")
