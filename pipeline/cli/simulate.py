@@ -20,7 +20,7 @@ UNAVAILABLE, MISCONFIGURED = 69, 78
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.epilog = USAGE
-    parser.add_argument("--port", type=int, default=0, metavar="N", help="port on 127.0.0.1 (default: any free one)")
+    parser.add_argument("--port", type=_port, default=0, metavar="N", help="port on 127.0.0.1 (default: any free one)")
     parser.add_argument(
         "--script", type=Path, metavar="FILE", help="what it answers, as YAML (default: a museum guide)"
     )
@@ -52,6 +52,13 @@ async def _serve(args: argparse.Namespace) -> int:
     await asked.wait()
     await server.stop()
     return 0
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
+    return port
 
 
 def _certs() -> Path:

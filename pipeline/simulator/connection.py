@@ -48,14 +48,14 @@ class Connection:
                     for task in background:
                         task.cancel()
         finally:
-            fields = {"code": self._ws.close_code, "reason": self._ws.close_reason}
-            by = "server" if self._closed_by_us else "client"
-            self._journal.write(self._number, "close", {**fields, "by": by})
-
-    async def refuse(self, refused: Refused) -> None:
-        """Turn the client away before any conversation."""
-        self._carry_out([Note("refused", {"why": refused.why}), Close(refused.code, refused.reason)])
-        await self.serve()
+            protocol = self._ws.protocol
+            by_us = self._closed_by_us or (protocol.close_sent and not protocol.close_rcvd_then_sent)
+            fields = {
+                "code": self._ws.close_code,
+                "reason": self._ws.close_reason,
+                "by": "server" if by_us else "client",
+            }
+            self._journal.write(self._number, "close", fields)
 
     async def _read(self) -> None:
         try:

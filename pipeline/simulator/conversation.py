@@ -24,10 +24,15 @@ REALTIME = ("activityStart", "audio", "mediaChunks", "video", "text", "activityE
 
 
 class Conversation:
-    """Feed it messages, time and rendered speech; carry out the actions it returns, in order."""
+    """Feed it messages, time and rendered speech; carry out the actions it returns, in order.
 
-    def __init__(self, life: Life, version: str, now_ns: int) -> None:
+    A client that may not come in (`turned_away`) is told so when its first message arrives, so that it reads the reason
+    instead of failing to send.
+    """
+
+    def __init__(self, life: Life, version: str, now_ns: int, turned_away: Refused | None = None) -> None:
         self._life = life
+        self._turned_away = turned_away
         self._version = version
         self._opened_ns = now_ns
         self._actions: list[Action] = []
@@ -55,7 +60,7 @@ class Conversation:
     def refuse(self, refused: Refused) -> list[Action]:
         """A frame that is no message at all."""
         if not self._closed:
-            self._refuse(refused)
+            self._refuse(self._turned_away or refused)
         return self._taken()
 
     def rendered(self, ticket: int, speech: Speech, now_ns: int) -> list[Action]:
@@ -86,6 +91,8 @@ class Conversation:
     # Messages ---------------------------------------------------------------------------------------------------------
 
     def _take(self, message: Message, now_ns: int) -> None:
+        if self._turned_away is not None:
+            raise self._turned_away
         kinds = [name for name in message if name in MESSAGES]
         for name in message:
             if name not in MESSAGES:

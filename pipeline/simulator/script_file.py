@@ -22,8 +22,16 @@ class ScriptError(ValueError):
 
 
 def load_script(path: Path | None) -> Script:
-    """The script in `path`, or the built-in conversation. Raises `ScriptError`."""
-    path = path or DEFAULT
+    """The script in `path`, or the built-in conversation. Raises `ScriptError`.
+
+    A script without `spoken` or `text` has those of the built-in conversation; an empty list answers nothing.
+    """
+    if path is None:
+        return _read(DEFAULT, Script())
+    return _read(path, _read(DEFAULT, Script()))
+
+
+def _read(path: Path, usual: Script) -> Script:
     try:
         root = yaml.compose(path.read_text("utf-8"), Loader=yaml.SafeLoader)
     except OSError as error:
@@ -36,7 +44,7 @@ def load_script(path: Path | None) -> Script:
         raise ScriptError(f"{path}{line}: is not YAML: {getattr(error, 'problem', None) or error}") from error
     if root is None:
         raise ScriptError(f"{path}: is empty; write at least `version: {VERSION}`")
-    return _script(_Place(path, root, "script"))
+    return _script(_Place(path, root, "script"), usual)
 
 
 class _Place:
@@ -135,7 +143,7 @@ _KEYS = (
 _LONGEST_MS = 24 * 3600 * 1000
 
 
-def _script(root: _Place) -> Script:
+def _script(root: _Place, usual: Script) -> Script:
     found = root.table(_KEYS)
     if "version" not in found:
         raise root.wrong(f"`version: {VERSION}` is missing")
@@ -154,7 +162,8 @@ def _script(root: _Place) -> Script:
         "text": lambda place: tuple(_reply(item, ("match",)) for item in place.items()),
         "faults": lambda place: tuple(map(_fault, place.items())),
     }
-    return Script(**{name: readers[name](place) for name, place in found.items()})
+    conversation = {"spoken": usual.spoken, "text": usual.text}
+    return Script(**conversation | {name: readers[name](place) for name, place in found.items()})
 
 
 def _chunks(place: _Place) -> tuple[int, ...]:

@@ -1,6 +1,7 @@
 """The Live API server of this machine: TLS and WebSocket around conversations."""
 
 import logging
+import os
 import ssl
 import sys
 import time
@@ -56,7 +57,16 @@ class Server:
 
     async def start(self, port: int = 0) -> str:
         """Listen (port 0: any free one) and return the base URL. Raises OSError if the port is taken."""
-        self._listener = await serve(
+        try:
+            self._listener = await self._listen(port)
+        except OSError as error:
+            raise OSError(error.errno, f"cannot listen on {HOST}:{port}: {os.strerror(error.errno or 0)}") from error
+        url = f"https://{HOST}:{self._listener.sockets[0].getsockname()[1]}"
+        self._journal.write(0, "started", {"url": url})
+        return url
+
+    async def _listen(self, port: int) -> Listener:
+        return await serve(
             self._serve,
             HOST,
             port,
@@ -70,9 +80,6 @@ class Server:
             ping_timeout=20,
             logger=self._logger,
         )
-        url = f"https://{HOST}:{self._listener.sockets[0].getsockname()[1]}"
-        self._journal.write(0, "started", {"url": url})
-        return url
 
     async def stop(self) -> None:
         """Close every connection with 1001 and stop listening."""
@@ -96,19 +103,17 @@ class Server:
         target, headers = ws.request.path, ws.request.headers
         door = find_door(target) or Door("v1beta")
         number = next(self._life.connections)
-        now_ns = time.monotonic_ns()
-        conversation = Conversation(self._life, door.version, now_ns)
-        connection = Connection(ws, number, conversation, self._voice, self._journal)
-        opened = {"path": target.partition("?")[0], "agent": headers.get("user-agent")}
+        opened: dict[str, object] = {"path": target.partition("?")[0], "agent": headers.get("user-agent")}
+        turned_away = None
+        try:
+            opened["key"] = admit(door, target, headers, self._life.script.keys)
+        except Refused as refused:
+            turned_away = refused
         if name := self._journal.audio_name(number):
             opened["audio"] = name
         self._journal.write(number, "open", opened)
-        try:
-            admit(door, target, headers, self._life.script.keys)
-        except Refused as refused:
-            await connection.refuse(refused)
-        else:
-            await connection.serve()
+        conversation = Conversation(self._life, door.version, time.monotonic_ns(), turned_away)
+        await Connection(ws, number, conversation, self._voice, self._journal).serve()
 
     def _complain(self, text: str) -> None:
         """What a person should know once. Comes from rendering threads too."""

@@ -71,6 +71,11 @@ def test_plain_words_stay_words(tmp_path: Path) -> None:
     assert script.think_ms == 7
 
 
+def test_what_a_script_leaves_out_is_the_built_in_conversation(tmp_path: Path) -> None:
+    script = load_script(write(tmp_path, "version: 1\nspoken: []\nthink_ms: 5"))
+    assert (script.spoken, script.text, script.think_ms) == ((), load_script(None).text, 5)
+
+
 def test_every_sentence_of_the_built_in_conversation_is_recorded() -> None:
     script = load_script(None)
     replies = (*script.spoken, *script.text)
