@@ -21,7 +21,7 @@ def main() -> None:
     """Answer what stdin asks."""
     asked: list[dict[str, Any]] = json.loads(sys.stdin.buffer.read())
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what a module prints when it is imported must not stand between the answers
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a module prints must not stand between the answers
     for folder in dict.fromkeys(request["config_dir"] for request in asked):
         sys.path.insert(0, folder)
     for request in asked:

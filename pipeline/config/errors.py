@@ -33,15 +33,8 @@ class ConfigError:
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}" if self.line else self.file
-        parts = [self.problem]
-        if self.nearest:
-            parts.append(f"did you mean '{self.nearest}'?")
-        if self.expected:
-            parts.append(f"expected {self.expected}")
-        if self.remedy:
-            parts.append(self.remedy)
-        text = ": ".join(part for part in (where, self.key, "; ".join(parts)) if part)
-        return one_line(text)
+        text = sentence(self.problem, self.nearest, self.expected, self.remedy)
+        return one_line(": ".join(part for part in (where, self.key, text) if part))
 
 
 class ConfigErrors(Exception):
@@ -97,15 +90,23 @@ class Findings:
         )
 
 
+def sentence(problem: str, nearest: str, expected: str, remedy: str) -> str:
+    """What is wrong, what was perhaps meant, what was expected, what to do."""
+    problem += f"; did you mean '{nearest}'?" if nearest else ""
+    rest = "; ".join(part for part in (f"expected {expected}" if expected else "", remedy) if part)
+    return problem + ((" " if nearest else "; ") + rest if rest else "")
+
+
 def one_line(text: str) -> str:
     """The text without line breaks and control characters, cut to a length that a terminal survives."""
     shown = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
     return shown if len(shown) <= LONGEST else shown[: LONGEST - 1] + "…"
 
 
-def nearest(word: str, among: Iterable[str]) -> str:
-    """The name that is most like `word`, or an empty string if none is near."""
+def nearest(word: str, among: Iterable[str], cutoff: float = 0.6) -> str:
+    """The name that is most like `word`, or an empty string if none is like it by `cutoff` of 1."""
     import difflib
 
-    near = difflib.get_close_matches(word[:100].lower(), names := list(among), n=1, cutoff=0.6)
-    return near[0] if near else next((name for name in names if name.lower() == word.lower()), "")
+    names = {name.lower(): name for name in reversed(list(among))}
+    near = difflib.get_close_matches(word[:100].lower(), names, n=1, cutoff=cutoff)
+    return names[near[0]] if near else ""

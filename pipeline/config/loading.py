@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from pipeline.config.descriptions import Described, describe_stages
@@ -14,8 +14,15 @@ from pipeline.config.sources import find, gather
 from pipeline.config.tables import Pipeline
 from pipeline.config.variables import substitute
 
+Describer = Callable[[Mapping[str, str | None], Path, Mapping[str, str]], Mapping[str, Described]]
 
-def load(path_or_name: str, sets: Sequence[str] = (), environ: Mapping[str, str] = os.environ) -> Pipeline:
+
+def load(
+    path_or_name: str,
+    sets: Sequence[str] = (),
+    environ: Mapping[str, str] = os.environ,
+    describer: Describer = describe_stages,
+) -> Pipeline:
     """The pipeline that a file describes, `sets` (`a.b.c=VALUE`) laid over it.
 
     `path_or_name` is a path or a name in configs/. Raises ConfigErrors with everything that is wrong with it.
@@ -29,11 +36,10 @@ def load(path_or_name: str, sets: Sequence[str] = (), environ: Mapping[str, str]
         findings.raise_any()
         raise
 
-    def describe(uses: Mapping[str, str | None]) -> Mapping[str, Described]:
-        return describe_stages(uses, file.parent, environ) if uses else {}
-
     top = read_top(tree, file.stem, findings)
-    stages, described = read_stages(tree, environ, findings, describe)
+    stages, described = read_stages(
+        tree, environ, findings, lambda uses: describer(uses, file.parent, environ) if uses else {}
+    )
     findings.raise_any()
     return Pipeline(
         name=top.name,

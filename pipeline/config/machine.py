@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
@@ -11,7 +11,7 @@ from pipeline.config import service
 from pipeline.config.checking import settle
 from pipeline.config.descriptions import Described, Description
 from pipeline.config.errors import Findings, nearest
-from pipeline.config.kinds import table_fields
+from pipeline.config.kinds import Field, table_fields
 from pipeline.config.options import RESERVED, build_value
 from pipeline.config.tables import LogTable, StageTable
 from pipeline.config.tree import Node, empty_table, without
@@ -45,14 +45,14 @@ def read_top(tree: Node, stem: str, findings: Findings) -> Top:
     if "stages" not in tree.table:
         findings.add(tree.origin, "stages", "missing", expected="the stages of the pipeline, such as capture: {}")
     if not LANGUAGE.fullmatch(top.language):
-        node = tree.at(("language",))
-        findings.add(node.origin, "language", _got(node), expected="a language such as en-GB")
-    if tree.at(("name",)).value is None or "name" not in tree.table:
+        language = tree.at(("language",))
+        findings.add(language.origin, "language", _got(language), expected="a language such as en-GB")
+    node = tree.table.get("name")
+    if node is None or node.value is None:
         if not NAME.fullmatch(stem):
             findings.add(tree.origin, "name", f"the file's name '{stem}' names no folder", remedy="write `name: kiosk`")
         return replace(top, name=stem)
-    if not NAME.fullmatch(top.name):
-        node = tree.at(("name",))
+    if (isinstance(node.value, str) or node.from_variable) and not NAME.fullmatch(node.text):
         expected = "letters, digits, '.', '_' and '-', 41 at most: it names folders"
         findings.add(node.origin, "name", _got(node), expected=expected)
     return top
@@ -70,16 +70,17 @@ def read_stages(
         words[name] = read_words(name, node, findings)
         if len(findings.errors) == before:
             sound.add(name)
-    described = dict(describe({name: word.use for name, word in words.items() if word.command is None}))
+    described = dict(describe({name: word.use for name, word in words.items() if word.may_be_class}))
     usable = {name for name, found in described.items() if isinstance(found, Description)}
     tables = {name: _table(name, nodes[name], words[name], described.get(name), findings) for name in nodes}
     _imply_simulator(tables, described, environ)
+    inputs = {name: word.inputs for name, word in words.items()}
     places = [
         Place(
             name,
             table.emits,
-            _reads(table, described.get(name)),
-            words[name].inputs if name in words else {},
+            _reads(table, described.get(name), inputs.get(name, {})),
+            inputs.get(name, {}),
             str(nodes[name].origin) if name in nodes else "",
             name in sound and (table.command is not None or name not in words or name in usable),
         )
@@ -129,23 +130,25 @@ def _table(name: str, node: Node, words: Words, found: Described | None, finding
         restart=words.restart,
     )
     if found is None:
+        _check_near_reserved(name, options_node, (), findings)
         return table
     if not isinstance(found, Description):
         origin = node.at(("use",)).origin
         key = f"stages.{name}.use" if words.use is not None else f"stages.{name}"
         findings.add(origin, key, found.problem, nearest=found.nearest, remedy=found.remedy)
         return table
-    _hint_reserved(name, options_node, found, findings)
+    options_node = _check_near_reserved(name, options_node, found.options, findings)
     options = settle(found.options, options_node, ("stages", name), findings)
     return replace(table, use=found.use, emits=found.emits, options=options)
 
 
-def _hint_reserved(name: str, node: Node, found: Description, findings: Findings) -> None:
-    """`requird: false` is neither an option nor near one."""
-    known = {option.name for option in found.options}
-    for key, entry in node.table.items():
-        if key not in known and not nearest(key, known) and (near := nearest(key, RESERVED)):
-            findings.add(entry.origin, f"stages.{name}.{key}", "unknown word", nearest=near)
+def _check_near_reserved(name: str, node: Node, options: Sequence[Field], findings: Findings) -> Node:
+    """The options without words like `requird`, which a program would take for one of its own."""
+    known = {option.name for option in options}
+    wrong = {key: near for key in node.table if key not in known and (near := nearest(key, RESERVED, cutoff=0.9))}
+    for key, near in wrong.items():
+        findings.add(node.table[key].origin, f"stages.{name}.{key}", "unknown word", nearest=near)
+    return without(node, frozenset(wrong))
 
 
 def _imply_simulator(
@@ -166,9 +169,10 @@ def _imply_simulator(
         tables[service.SIMULATOR] = StageTable(service.SIMULATOR, use=service.SIMULATOR_USE)
 
 
-def _reads(table: StageTable, found: Described | None) -> tuple[str, ...] | None:
+def _reads(table: StageTable, found: Described | None, inputs: Mapping[str, str]) -> tuple[str, ...] | None:
+    """A class that hears and does not say what is a filter of what it emits, unless it is told by `inputs`."""
     if isinstance(found, Description):
-        return found.reads
+        return found.reads if found.reads is not None or inputs else found.emits
     return None if table.command is not None else ()
 
 

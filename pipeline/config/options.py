@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Union, get_args, get_origin
 
-from pipeline.config.errors import nearest, one_line
+from pipeline.config.errors import nearest, one_line, sentence
 from pipeline.config.kinds import Field, Kind, Range, kind_of, named, spelled, words, written
 
 __all__ = ["OptionError", "Problem", "Range", "build_options", "check_options", "check_value", "describe_options"]
@@ -47,9 +47,7 @@ class Problem:
 
     def __str__(self) -> str:
         problem = self.problem + (f" {self.got}" if self.got else "")
-        hint = f"did you mean '{self.nearest}'?" if self.nearest else ""
-        expected = f"expected {self.expected}" if self.expected else ""
-        text = "; ".join(part for part in (problem, hint, expected, self.remedy) if part)
+        text = sentence(problem, self.nearest, self.expected, self.remedy)
         return one_line(": ".join(part for part in (".".join(self.path), text) if part))
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from pipeline.config import service
 from pipeline.config.descriptions import Described, Description
 from pipeline.config.kinds import written
 from pipeline.config.tables import Restart, Setting, StageTable
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 COLUMN: Final = 56
 """Where the origins stand."""
+HIDDEN: Final = '"***"'
 _PLAIN_WORD: Final = re.compile(r"[A-Za-z0-9_./+][A-Za-z0-9_./+:@%-]*( [A-Za-z0-9_./+(][A-Za-z0-9_./+:@%()-]*)*")
 
 
@@ -35,11 +37,12 @@ def settings(
 def _stage(table: StageTable, tree: Node, found: Described | None) -> Iterator[Setting]:
     above = ("stages", table.name)
     if table.name not in tree.at(("stages",)).table:
-        yield Setting((*above, "use"), table.use, "no key for Gemini is set: the simulator answers")
+        yield Setting((*above, "use"), table.use, "because of session.service")
         return
     if table.command is not None:
         yield from _flat((*above, "command"), list(table.command), tree)
-        yield from _flat((*above, "emits"), list(table.emits), tree)
+        if table.emits:
+            yield from _flat((*above, "emits"), list(table.emits), tree)
     else:
         yield from _flat((*above, "use"), table.use, tree)
     for stream, producer in table.inputs.items():
@@ -49,9 +52,10 @@ def _stage(table: StageTable, tree: Node, found: Described | None) -> Iterator[S
     if isinstance(found, Description):
         options = {field.name: _filled(field.default, options.get(field.name)) for field in found.options}
     for key, value in options.items():
-        written_here = tree.at((*above, key)).value
-        if key == "service" and value != written_here:
-            yield Setting((*above, key), value, "auto: as a key for Gemini is set or not")
+        node = _exactly(tree, (*above, key))
+        if table.name == service.SESSION and key == "service" and (node is None or value != node.value):
+            why = "no key is set" if value == service.SIMULATOR else "the environment says how to reach Gemini"
+            yield Setting((*above, key), value, f"auto: {why}")
             continue
         yield from _flat((*above, key), value, tree)
     if table.endpoint is not None:
@@ -96,7 +100,8 @@ def resolved(lines: Sequence[Setting]) -> Iterator[str]:
         for depth in range(shared, len(setting.path) - 1):
             yield f"{'  ' * depth}{flow(setting.path[depth])}:"
         indent = "  " * (len(setting.path) - 1)
-        text = f"{indent}{flow(setting.path[-1])}: {'***' if setting.secret else flow(setting.value)}"
+        shown = HIDDEN if setting.secret else flow(setting.value)
+        text = f"{indent}{flow(setting.path[-1])}: {shown}"
         yield f"{text:<{COLUMN}} # {setting.origin}"
         before = setting.path
 

@@ -83,7 +83,7 @@ def merge(base: Node, over: Node, path: tuple[str, ...] = (), *, keep_options: b
     for key, node in over.table.items():
         old = merged.get(key)
         merged[key] = node if old is None else merge(old, node, (*path, key), keep_options=keep_options)
-    return Node(merged, over.origin)
+    return Node(merged, over.origin if over.origin.line else base.origin)
 
 
 def _kept(over: Node) -> frozenset[str]:

@@ -21,7 +21,7 @@ class Place:
     name: str
     emits: tuple[str, ...] = ()
     reads: tuple[str, ...] | None = ()
-    """None: whatever `inputs` name, else what it emits (a filter)."""
+    """None: whatever `inputs` name."""
     inputs: Mapping[str, str] = field(default_factory=dict)
     """As written: stream to `STAGE/STREAM`."""
     where: str = ""
@@ -85,9 +85,7 @@ def flow_order(places: Sequence[Place], wires: Wires) -> list[str]:
 
 
 def _reads(place: Place) -> tuple[str, ...]:
-    if place.reads is not None:
-        return place.reads
-    return tuple(place.inputs) or place.emits
+    return tuple(place.inputs) if place.reads is None else place.reads
 
 
 def _explicit(place: Place, stream: str, source: str, by_name: Mapping[str, Place]) -> str | WiringError:
@@ -101,7 +99,9 @@ def _explicit(place: Place, stream: str, source: str, by_name: Mapping[str, Plac
         return WiringError(path, f"got '{source}'", f"STAGE/STREAM, such as frontend/{stream}", near)
     if stage not in by_name:
         near = nearest(stage, by_name)
-        return WiringError(path, f"there is no stage '{stage}'", nearest=f"{near}/{offered}" if near else "")
+        there = ", ".join(f"{other.name}/{stream}" for other in by_name.values() if stream in other.emits)
+        near = f"{near}/{offered}" if near else ""
+        return WiringError(path, f"there is no stage '{stage}'", f"one of {there}" if there else "", near)
     if stage == place.name:
         return WiringError(path, "a stage can't read itself", remedy="name the stage before it")
     producer = by_name[stage]

@@ -16,6 +16,7 @@ from pipeline.config.options import RESERVED, build_value
 from pipeline.config.tables import Restart
 from pipeline.config.tree import Node, without
 
+USE: Final = re.compile(r"[\w.]+(:\w+)?")
 STREAM: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TCP: Final = re.compile(r"tcp://(?P<host>\[[0-9a-fA-F:]+\]|[^:/\[\]]+):(?P<port>[0-9]{1,5})")
@@ -33,6 +34,11 @@ class Words:
     env: dict[str, str] = field(default_factory=dict)
     required: bool = True
     restart: Restart = field(default_factory=Restart)
+
+    @property
+    def may_be_class(self) -> bool:
+        """Whether there is a class to look for."""
+        return self.command is None and (self.use is None or USE.fullmatch(self.use) is not None)
 
 
 def read_words(name: str, stage: Node, findings: Findings) -> Words:
@@ -62,7 +68,7 @@ def _text(node: Node) -> Node:
 
 def _check_program(name: str, node: Node, words: Words, findings: Findings) -> None:
     if words.command is None:
-        if words.use is not None and not re.fullmatch(r"[\w.]+(:\w+)?", words.use):
+        if not words.may_be_class:
             expected = "module:Class, module, or the short name of a stage that ships"
             findings.add(node.at(("use",)).origin, f"stages.{name}.use", f"got '{words.use}'", expected=expected)
         return

@@ -25,13 +25,15 @@ DEEPEST: Final = 40
 """Levels of nesting; deeper text would exhaust the interpreter's stack before it means anything."""
 MOST_VALUES: Final = 20_000
 """Values after aliases are expanded: nine lines of aliases to aliases can stand for a billion."""
+LONGEST_NUMBER: Final = 400
+"""Characters; Python itself refuses to read integers of some thousand digits."""
 _PLAIN: Final = "plain"
 _NULL = re.compile(r"null|Null|NULL|~|")
 _TRUE = re.compile(r"true|True|TRUE")
 _FALSE = re.compile(r"false|False|FALSE")
-_INT = re.compile(r"[-+]?[0-9]{1,400}")
-_OCTAL = re.compile(r"0o[0-7]{1,400}")
-_HEX = re.compile(r"0x[0-9a-fA-F]{1,400}")
+_INT = re.compile(r"[-+]?[0-9]+")
+_OCTAL = re.compile(r"0o[0-7]+")
+_HEX = re.compile(r"0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _INFINITE = re.compile(r"[-+]?\.(inf|Inf|INF)")
 _NAN = re.compile(r"\.(nan|NaN|NAN)")
@@ -40,6 +42,8 @@ _UNFIT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 def core_scalar(text: str) -> Scalar:
     """What an unquoted word means in YAML 1.2's core schema."""
+    if len(text) > LONGEST_NUMBER:
+        return text
     if _NULL.fullmatch(text):
         return None
     if _TRUE.fullmatch(text):
