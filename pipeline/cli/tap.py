@@ -1,4 +1,4 @@
-"""`tap [--json] [PATTERN…]`: print what passes on the bus of a running pipeline. It can neither slow it nor speak on it."""
+"""`tap [--json] [PATTERN…]`: print what passes on a running pipeline's bus. It can neither slow it nor speak on it."""
 
 from __future__ import annotations
 

@@ -59,6 +59,7 @@ class WavSource(Stage):
         self._speak_at_ns: int | None = self._began_ns + int(self.lead_s * 1e9)
         self._asked_ns = 0
         self._answer_pending = False
+        self._heard_all = False
         self._ended = not self._speeches
 
     def step(self) -> float:
@@ -73,10 +74,16 @@ class WavSource(Stage):
         """The answer is complete; `heard` says when it was also heard."""
         if event.body.get("kind") == "speech":
             self._answer_pending = False
+            self._speak_on()
 
     def on_heard(self, event: Event) -> None:
-        """Speak on, `gap_s` after the answer was heard to its end."""
-        if not self._answer_pending and self._waiting() and event.body["at"] >= event.body["buffered_to"]:
+        """How far the answer was heard."""
+        self._heard_all = event.body["at"] >= event.body["buffered_to"]
+        self._speak_on()
+
+    def _speak_on(self) -> None:
+        """Speak on, `gap_s` after the answer is complete and was heard to its end, in whichever order that comes."""
+        if self._heard_all and not self._answer_pending and self._waiting():
             self._speak_at_ns = self.now_ns() + int(self.gap_s * 1e9)
 
     def _waiting(self) -> bool:
