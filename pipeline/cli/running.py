@@ -20,16 +20,18 @@ class NotFound(Exception):
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The options by which a running pipeline is named."""
-    parser.add_argument("--run", metavar="DIR", help="its run directory; without it, PIPELINE_RUN_DIR or the only one")
+    where = "its run directory; without it, PIPELINE_RUN_DIR or the only one"
+    parser.add_argument("--run", type=Path, metavar="DIR", help=where)
     parser.add_argument("--name", help="its name, where several run")
 
 
 def find(args: argparse.Namespace) -> Path:
     """The run directory meant by `args`. Raises NotFound."""
-    if given := args.run or os.environ.get("PIPELINE_RUN_DIR"):
-        if places.holder(Path(given)) is None:
+    given: Path | None = args.run or (Path(named) if (named := os.environ.get("PIPELINE_RUN_DIR")) else None)
+    if given is not None:
+        if places.holder(given) is None:
             raise NotFound(f"no pipeline runs in {given}; start one with `voice-pipeline run CONFIG`")
-        return Path(given)
+        return given
     running = places.find_runs()
     if args.name:
         running = [run for run in running if run.name == args.name]
@@ -42,11 +44,23 @@ def find(args: argparse.Namespace) -> Path:
     return running[0].run_dir
 
 
+def find_run(args: argparse.Namespace) -> Path | None:
+    """As `find`, but says on stderr why there is none."""
+    try:
+        return find(args)
+    except NotFound as error:
+        print(error, file=sys.stderr)
+        return None
+
+
 def command(args: argparse.Namespace, kind: str, **fields: Any) -> dict[str, Any] | None:
     """Ask the pipeline meant by `args`; None if it can't be or refuses, after saying why on stderr."""
+    run_dir = find_run(args)
+    if run_dir is None:
+        return None
     try:
-        reply = ask(find(args), kind, **fields)
-    except (NotFound, NoAnswer) as error:
+        reply = ask(run_dir, kind, **fields)
+    except NoAnswer as error:
         print(error, file=sys.stderr)
         return None
     if not reply.get("ok"):

@@ -22,15 +22,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0 once it has ended; 1 if there is none, or if it does not end."""
-    try:
-        run_dir = running.find(args)
-    except running.NotFound as error:
-        print(error, file=sys.stderr)
+    args.run = running.find_run(args)
+    if args.run is None or running.command(args, "stop") is None:
         return running.FAILED
-    args.run = str(run_dir)
-    if running.command(args, "stop") is None:
-        return running.FAILED
-    return _wait(run_dir)
+    return _wait(args.run)
 
 
 def _wait(run_dir: Path) -> int:

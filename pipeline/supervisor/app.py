@@ -98,7 +98,7 @@ class App:
         if self._code is None:
             self._code = code
         if self._ending is None:
-            log.info("pipeline stops", reason=reason)
+            log.info("pipeline stopping", reason=reason)
             self._end_all(reason)
 
     def _end_all(self, reason: str) -> None:

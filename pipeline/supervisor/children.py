@@ -91,9 +91,13 @@ class ExecSpawner:
             argv[0] = program(argv[0], recipe.cwd)
             if self._setpriv:
                 argv = [self._setpriv, "--pdeathsig", "KILL", "--", *argv]
-        said_read, said_write = os.pipe()
-        life_read, life_write = os.pipe()
-        try:
+        with contextlib.ExitStack() as if_failed, contextlib.ExitStack() as in_any_case:
+            said_read, said_write = os.pipe()
+            if_failed.callback(os.close, said_read)
+            in_any_case.callback(os.close, said_write)
+            life_read, life_write = os.pipe()
+            in_any_case.callback(os.close, life_read)
+            if_failed.callback(os.close, life_write)
             popen = subprocess.Popen(
                 argv,
                 env={**recipe.environ, "PIPELINE_LIFELINE": str(life_read)},
@@ -105,13 +109,7 @@ class ExecSpawner:
                 # its own group: Ctrl-C must reach the supervisor alone, and what a stage started ends with it
                 process_group=0,
             )
-        except OSError:
-            os.close(said_read)
-            os.close(life_write)
-            raise
-        finally:
-            os.close(said_write)
-            os.close(life_read)
+            if_failed.pop_all()
         popen.returncode = 0  # we wait for it ourselves; Popen would otherwise warn, and wait a second time
         os.set_blocking(said_read, False)
         return Child(recipe.stage, recipe.inst, popen.pid, pidfd_open(popen.pid), said_read, life_write)

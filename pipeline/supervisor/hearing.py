@@ -56,13 +56,13 @@ class Hearing:
 
     def _of_stage(self, slot: Slot, run: Run, word: Word) -> None:
         now = self._loop.clock()
+        run.connected = True
         if word.kind == "beat":
             self._beat(slot, run, word, now)
         elif word.kind == "state":
             run.said = state_of(word)
             self.show_said(slot, run)
         elif word.kind == "hello":
-            run.connected = True
             run.owns_device = run.owns_device or word.fields.get("device") is True
         elif word.kind == "primed":
             run.pulse.primed()

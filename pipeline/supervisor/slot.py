@@ -28,7 +28,7 @@ class Run:
     pulse: Pulse
     voice: Voice = field(default_factory=Voice)
     connected: bool = False
-    """It said hello: it can be told to stop over control."""
+    """It spoke on control, so it can be told to stop there."""
     owns_device: bool = False
     bye: str = ""
     """Why it leaves, in its own words; "ended": its work is complete."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from pipeline.supervisor.slot import Slot
 from pipeline.supervisor.supervisor import Supervisor
@@ -35,7 +35,7 @@ class OrderedStop:
             self._supervisor.kill(slot)
 
     def _left(self) -> list[Slot]:
-        return [slot for slot in self._supervisor.slots.values() if slot.run is not None]
+        return [slot for slot in in_order(self._supervisor.slots.values()) if slot.run is not None]
 
     def _next(self) -> None:
         if left := self._left():
@@ -43,3 +43,8 @@ class OrderedStop:
         elif not self._done:
             self._done = True
             self.then()
+
+
+def in_order(slots: Iterable[Slot]) -> list[Slot]:
+    """First the stages that audio passes, as it flows; then those that serve them or look on (tools, screen)."""
+    return sorted(slots, key=lambda slot: not (slot.table.inputs or slot.table.emits))

@@ -75,7 +75,7 @@ class Supervisor:
     def start(self, slot: Slot) -> None:
         """Start a process for a stage that has none."""
         slot.cancel_start()
-        slot.leaving, slot.start_again, now = None, False, self.loop.clock()
+        slot.leaving, slot.start_again, slot.counters, now = None, False, {}, self.loop.clock()
         try:
             child = self._spawner.spawn(self.wiring.recipe(slot.table, slot.next_inst()))
         except NoSuchProgram as error:
@@ -140,7 +140,7 @@ class Supervisor:
             log.error("stage hangs", stage=slot.name, pid=run.child.pid, reason=reason)
             self.telling.state(slot, "degraded" if run.owns_device else "restarting", reason)
             run.child.kill(signal.SIGABRT)
-            run.killing = self.loop.after(ABORT_S, run.child.kill_group)
+            run.killing = self.loop.after(ABORT_S, lambda: self.kill(slot))
 
     # -- stopping
 
@@ -151,7 +151,7 @@ class Supervisor:
         run = slot.run
         if run is None or run.killing is not None:
             return
-        self.telling.state(slot, "stopping", slot.reason)
+        self.telling.state(slot, "stopping", "a restart was asked for" if slot.start_again else "")
         if not (run.connected and self._control.say(run.identity, "stop", grace_s=GRACE_S)):
             run.child.kill(signal.SIGTERM)
         run.killing = self.loop.after(GRACE_S, lambda: self.kill(slot))
@@ -178,12 +178,11 @@ class Supervisor:
         slot.history = policy.History(pipeline_restarted=slot.history.pipeline_restarted)
         slot.down_since = slot.down_since or self.loop.clock()
         slot.restarts += 1
-        slot.reason = "a restart was asked for"
         if slot.run is None:
             self.start(slot)
         else:
-            self.stop(slot)
             slot.start_again = True
+            self.stop(slot)
 
     def close(self) -> None:
         """Everything has ended: end what stages left behind, too."""

@@ -14,8 +14,8 @@ from pipeline.supervisor.recipe import Wiring
 from pipeline.supervisor.settings import Settings
 from pipeline.supervisor.slot import Slot
 
-LOUDNESS = {"degraded": "warning", "failed": "error", "starting": "debug", "primed": "debug", "restarting": "debug"}
-"""Log level of a state's beginning, where it is not info. Of a crash there is an event of its own."""
+BAD = ("degraded", "failed")
+"""States whose beginning is a warning, and whose end is worth a line. Deaths and restarts have events of their own."""
 
 log = structlog.get_logger()
 
@@ -30,7 +30,8 @@ class Telling:
     def state(self, slot: Slot, state: str, reason: str = "") -> None:
         """Note and tell how a stage is; nothing is told if nothing changed."""
         if (state, reason) != (slot.state, slot.reason):
-            getattr(log, LOUDNESS.get(state, "info"))("stage is", stage=slot.name, state=state, reason=reason)
+            level = "warning" if state in BAD else "info" if slot.state in (*BAD, "waiting") else "debug"
+            getattr(log, level)("stage is", stage=slot.name, state=state, reason=reason)
         slot.state, slot.reason = state, reason
         pid = slot.run.child.pid if slot.run is not None else None
         body = {"stage": slot.name, "state": state, "reason": reason, "inst": slot.inst, "pid": pid}

@@ -27,15 +27,17 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, "stop"])
 def test_an_ordered_stop_follows_the_flow_and_ends_with_0(home: Path, how: signal.Signals | str) -> None:
-    with Supervised(home, {name: foreign() for name in FLOW}) as run:
-        pids = run.until_live(*FLOW)
+    stages = {"server": foreign()} | {name: foreign(emits=[name]) for name in FLOW} | {"screen": foreign()}
+    with Supervised(home, stages) as run:
+        pids = run.until_live(*stages)
         if isinstance(how, str):
             assert run.ask(how)["ok"]
         else:
             run.process.send_signal(how)
         assert run.wait() == 0
         stopped = run.said("stage stopped")
-        assert [(line["stage"], line["how"]) for line in stopped] == [(name, "in order") for name in FLOW]
+        order = [*FLOW, "server", "screen"]
+        assert [(line["stage"], line["how"]) for line in stopped] == [(name, "in order") for name in order]
         assert all(gone(pid, 0) for pid in pids.values())
 
 

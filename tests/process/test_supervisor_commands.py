@@ -1,0 +1,155 @@
+"""The command line and a supervisor from a configuration file: found, asked, refused, stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.rig.machine import environment
+from tests.rig.supervised import FOREIGN, gone
+
+pytestmark = pytest.mark.process
+
+CONFIG = f"""
+version: 1
+name: kiosk
+stages:
+  frontend: {{command: {json.dumps(FOREIGN)}}}
+  screen: {{command: {json.dumps(FOREIGN)}, required: false}}
+log: {{file: /dev/full}}
+"""
+
+
+class Home:
+    """An empty home directory, and commands typed there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environ = environment(folder)
+        self.config = folder / "kiosk.yaml"
+        self.config.write_text(CONFIG)
+        self.started: list[subprocess.Popen[str]] = []
+
+    def type(self, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        """Run one command to its end."""
+        argv = [sys.executable, "-m", "pipeline", *words]
+        environ = {**self.environ, **environ}
+        return subprocess.run(argv, env=environ, cwd=self.folder, text=True, capture_output=True, timeout=30)
+
+    def run(self, *words: str, **environ: str) -> subprocess.Popen[str]:
+        """`run`, returning as soon as a stage is live."""
+        argv = [sys.executable, "-m", "pipeline", "run", str(self.config), *words]
+        environ = {**self.environ, **environ}
+        process = subprocess.Popen(
+            argv, env=environ, cwd=self.folder, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        self.started.append(process)
+        assert process.stderr is not None
+        for line in process.stderr:
+            if '"stage is"' in line and '"live"' in line and '"frontend"' in line:
+                return process
+        raise AssertionError(f"it ended with {process.wait()}")
+
+    def close(self) -> None:
+        """End what was started; the sweepers end the rest."""
+        for process in self.started:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    home = Home(tmp_path_factory.mktemp("c"))
+    yield home
+    home.close()
+
+
+DEBUG = ("--set", "log.level=debug")
+
+
+@pytest.mark.parametrize("command", [["status"], ["stop"], ["mute"], ["volume", "3"], ["restart", "x"], ["say", "x"]])
+def test_without_a_pipeline_there_is_one_clear_line(home: Home, command: list[str]) -> None:
+    done = home.type(*command)
+    assert done.returncode == 1
+    assert done.stderr == "no pipeline runs; start one with `voice-pipeline run CONFIG`\n"
+
+
+def test_a_pipeline_from_its_start_to_its_stop(home: Home) -> None:
+    process = home.run(*DEBUG)
+    status = json.loads(home.type("status", "--json").stdout)
+    assert status["pipeline"].items() >= {"name": "kiosk", "state": "live", "reason": "", "pid": process.pid}.items()
+    assert status["stages"]["frontend"].items() >= {"state": "live", "reason": "", "restarts": 0}.items()
+    lines = home.type("status").stdout.splitlines()
+    assert lines[0].startswith("kiosk: live, for ")
+    assert home.type("mute").returncode == 0
+    assert json.loads((home.folder / "state/voice-pipeline/kiosk/settings.json").read_text())["muted"] is True
+    refused = home.type("volume", "101")
+    assert (refused.returncode, refused.stderr) == (1, "expected a volume of 0 to 100 percent, got '101'\n")
+    assert home.type("say", "good", "morning").returncode == 0
+    assert home.type("restart", "frontend").returncode == 0
+    assert home.type("stop").returncode == 0
+    assert process.wait(5) == 0
+    assert home.type("status").returncode == 1
+
+
+def test_a_second_run_refuses_and_names_the_first(home: Home) -> None:
+    process = home.run(*DEBUG)
+    second = home.type("run", str(home.config))
+    assert second.returncode == 75
+    assert f"process {process.pid}" in second.stderr
+    assert process.poll() is None
+    process.kill()
+    process.wait()
+    again = home.run(*DEBUG)
+    assert again.poll() is None
+
+
+def test_two_pipelines_are_told_apart(home: Home) -> None:
+    first, second = home.run(*DEBUG), home.run(*DEBUG, "--set", "name=other")
+    both = home.type("status")
+    assert both.returncode == 1
+    assert f"kiosk (pid {first.pid}), other (pid {second.pid}); choose one with --name or --run" in both.stderr
+    assert home.type("status", "--name", "other").stdout.startswith("other: live")
+    assert home.type("status", "--run", str(home.folder / "runtime/voice-pipeline/kiosk")).stdout.startswith("kiosk")
+    assert home.type("status", "--name", "third").stderr.startswith("no pipeline called third runs")
+    elsewhere = home.type("status", PIPELINE_RUN_DIR=str(home.folder))
+    assert elsewhere.stderr.startswith(f"no pipeline runs in {home.folder}")
+
+
+def test_a_supervisor_that_does_not_answer_is_named_within_a_second(home: Home) -> None:
+    process = home.run(*DEBUG)
+    os.kill(process.pid, signal.SIGSTOP)
+    done = home.type("status")
+    assert done.returncode == 1
+    assert "did not answer within 1 s" in done.stderr
+
+
+def test_a_configuration_that_is_wrong_is_78_and_starts_nothing(home: Home) -> None:
+    home.config.write_text(CONFIG.replace("log: {file", "log: {fiel"))
+    done = home.type("run", str(home.config))
+    assert done.returncode == 78
+    assert "kiosk.yaml:7" in done.stderr
+    assert "fiel" in done.stderr
+
+
+def test_a_run_directory_that_is_too_long_is_78(home: Home) -> None:
+    done = home.type("run", str(home.config), PIPELINE_RUN_DIR=str(home.folder / ("x" * 110)))
+    assert done.returncode == 78
+    assert "PIPELINE_RUN_DIR" in done.stderr
+
+
+def test_a_closed_terminal_and_a_full_log_end_in_order(home: Home) -> None:
+    process = home.run(*DEBUG)
+    pids = [stage["pid"] for stage in json.loads(home.type("status", "--json").stdout)["stages"].values()]
+    assert process.stderr is not None
+    process.stderr.close()
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(10) == 0
+    assert all(gone(pid, 0) for pid in pids)
