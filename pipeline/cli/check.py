@@ -21,10 +21,12 @@ def run(args: argparse.Namespace) -> int:
     """0, or 78 with a line on stderr for each thing that is wrong."""
     from pipeline.config.errors import ConfigErrors
     from pipeline.config.loading import load
+    from pipeline.config.rehearsal import rehearse
     from pipeline.config.settings import resolved
 
     try:
         pipeline = load(args.config, args.sets)
+        rehearse(pipeline)
     except ConfigErrors as error:
         print(error, file=sys.stderr)
         return exits.CONFIG

@@ -8,35 +8,20 @@ module that crashes or hangs on import takes this process only.
 
 from __future__ import annotations
 
-import json
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
+from pipeline.config.answering import answer_all
 from pipeline.config.stage_class import UnusableStage, describe, find_class
 
 
-def main() -> None:
-    """Answer what stdin asks."""
-    asked: list[dict[str, Any]] = json.loads(sys.stdin.buffer.read())
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a module prints must not stand between the answers
-    for folder in dict.fromkeys(request["config_dir"] for request in asked):
-        sys.path.insert(0, folder)
-    for request in asked:
-        answers.write(json.dumps(_answer(request)) + "\n")
-        answers.flush()
-    os._exit(0)  # threads and exit hooks of what was imported are nobody's business
-
-
-def _answer(request: dict[str, Any]) -> dict[str, Any]:
+def answer(request: dict[str, Any]) -> dict[str, Any]:
+    """One description, or why there is none."""
     try:
-        described = describe(find_class(request["name"], request["use"], Path(request["config_dir"])))
+        return describe(find_class(request["name"], request["use"], Path(request["config_dir"])))
     except UnusableStage as error:
-        return {"name": request["name"], "problem": error.problem, "nearest": error.nearest, "remedy": error.remedy}
-    return {"name": request["name"], **described}
+        return {"problem": error.problem, "nearest": error.nearest, "remedy": error.remedy}
 
 
 if __name__ == "__main__":
-    main()
+    answer_all(answer)

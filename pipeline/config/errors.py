@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -71,23 +71,28 @@ class Findings:
     def raise_any(self) -> None:
         """Raise ConfigErrors if there is any."""
         if self.errors:
-            raise ConfigErrors(sorted((self._hide(error) for error in self.errors), key=lambda e: (e.file, e.line)))
+            shown = (hide(error, self.secrets) for error in self.errors)
+            raise ConfigErrors(sorted(shown, key=lambda error: (error.file, error.line)))
 
-    def _hide(self, error: ConfigError) -> ConfigError:
-        def hidden(text: str) -> str:
-            for secret in sorted(self.secrets, key=len, reverse=True):
-                if len(secret) >= SECRET_LENGTH:
-                    text = text.replace(secret, "***")
-            return text
 
-        return replace(
-            error,
-            key=hidden(error.key),
-            problem=hidden(error.problem),
-            expected=hidden(error.expected),
-            nearest=hidden(error.nearest),
-            remedy=hidden(error.remedy),
-        )
+def hide(error: ConfigError, secrets: Iterable[str]) -> ConfigError:
+    """The error without these texts."""
+    long_enough = sorted((secret for secret in secrets if len(secret) >= SECRET_LENGTH), key=len, reverse=True)
+
+    def hidden(text: str) -> str:
+        for secret in long_enough:
+            text = text.replace(secret, "***")
+        return text
+
+    return ConfigError(
+        error.file,
+        error.line,
+        hidden(error.key),
+        hidden(error.problem),
+        hidden(error.expected),
+        hidden(error.nearest),
+        hidden(error.remedy),
+    )
 
 
 def sentence(problem: str, nearest: str, expected: str, remedy: str) -> str:

@@ -16,7 +16,7 @@ from pipeline.config.options import RESERVED, build_value
 from pipeline.config.tables import Restart
 from pipeline.config.tree import Node, without
 
-USE: Final = re.compile(r"[\w.]+(:\w+)?")
+USE: Final = re.compile(r"\w+(\.\w+)*(:\w+)?")
 STREAM: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TCP: Final = re.compile(r"tcp://(?P<host>\[[0-9a-fA-F:]+\]|[^:/\[\]]+):(?P<port>[0-9]{1,5})")

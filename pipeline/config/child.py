@@ -1,0 +1,87 @@
+"""Questions to a child process that imports what the asking one must not: a JSON line of answer for each stage."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+Answer = dict[str, Any]
+
+
+def ask(
+    module: str, requests: Sequence[Mapping[str, Any]], environ: Mapping[str, str], timeout_s: float
+) -> tuple[dict[str, Answer], dict[str, str]]:
+    """What `python -m MODULE` answers to each request, and what became of those without an answer, both by `name`.
+
+    A stage that ends the child, or keeps it for `timeout_s`, costs its own answer only: the others are asked again.
+    """
+    answers: dict[str, Answer] = {}
+    ends: dict[str, str] = {}
+    left = list(requests)
+    while left:
+        given, end = _ask(module, left, environ, timeout_s)
+        answers.update(given)
+        left = [request for request in left if request["name"] not in given]
+        if left:
+            ends[left.pop(0)["name"]] = end
+    return answers, ends
+
+
+def _ask(
+    module: str, requests: Sequence[Mapping[str, Any]], environ: Mapping[str, str], timeout_s: float
+) -> tuple[dict[str, Answer], str]:
+    """The answers of one child, and how it ended. Files, not pipes, which a grandchild may hold open for ever."""
+    with _scratch() as question, _scratch() as answers, _scratch() as noise:
+        question.write(json.dumps(requests).encode())
+        question.seek(0)
+        child = subprocess.Popen(
+            [sys.executable, "-P", "-m", module],
+            stdin=question,
+            stdout=answers,
+            stderr=noise,
+            env=_environ(environ),
+            start_new_session=True,
+        )
+        end = f"took more than {timeout_s:g} s"
+        try:
+            code = child.wait(timeout_s)
+            how = f"with {code}" if code >= 0 else f"by {signal.Signals(-code).name}"
+            end = f"ended the process {how}{_last_line(noise)}"
+        except subprocess.TimeoutExpired:
+            pass
+        finally:  # also what it left behind: a module may start programs when it is imported
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+        answers.seek(0)
+        lines = [json.loads(line) for line in answers if line.endswith(b"\n")]
+    return {line["name"]: line for line in lines}, end
+
+
+def _environ(environ: Mapping[str, str]) -> dict[str, str]:
+    """The child finds this very package, wherever the command was typed, and starts no thread for each core."""
+    code = str(Path(__file__).resolve().parents[2])
+    path = os.pathsep.join(part for part in (code, environ.get("PYTHONPATH", "")) if part)
+    return {**environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"}
+
+
+def _scratch() -> IO[bytes]:
+    """A file in memory: on a kiosk whose disk is read-only there may be no folder for temporary files."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("pipeline-config"), "w+b")
+    import tempfile
+
+    return tempfile.TemporaryFile()
+
+
+def _last_line(noise: IO[bytes]) -> str:
+    noise.seek(0)
+    lines = noise.read(1_000_000).decode(errors="replace").strip().splitlines()
+    return f": {lines[-1]}" if lines else ""
