@@ -134,7 +134,8 @@ class Conversation:
         self._note("in", message={"clientContent": body})
         turns = self._running
         typed = []
-        for turn in items(body.get("turns"), "turns"):
+        for content in items(body.get("turns"), "turns"):
+            turn = table(content, "turns")
             said = words(turn, "turns")
             if turn.get("role") == "model":
                 turns.memory = turns.memory.with_said("model", said).with_tokens(TEXT=text_tokens(said))
