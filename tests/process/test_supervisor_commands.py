@@ -17,9 +17,10 @@ from tests.rig.supervised import FOREIGN, gone
 
 pytestmark = pytest.mark.process
 
+NAME = f"kiosk{os.getpid()}"  # a machine's own pipelines, and other tests, may run beside this
 CONFIG = f"""
 version: 1
-name: kiosk
+name: {NAME}
 stages:
   frontend: {{command: {json.dumps(FOREIGN)}}}
   screen: {{command: {json.dumps(FOREIGN)}, required: false}}
@@ -76,27 +77,31 @@ DEBUG = ("--set", "log.level=debug")
 
 @pytest.mark.parametrize("command", [["status"], ["stop"], ["mute"], ["volume", "3"], ["restart", "x"], ["say", "x"]])
 def test_without_a_pipeline_there_is_one_clear_line(home: Home, command: list[str]) -> None:
-    done = home.type(*command)
+    done = home.type(*command, "--name", NAME)
     assert done.returncode == 1
-    assert done.stderr == "no pipeline runs; start one with `voice-pipeline run CONFIG`\n"
+    assert done.stderr == f"no pipeline called {NAME} runs; start one with `voice-pipeline run CONFIG`\n"
 
 
 def test_a_pipeline_from_its_start_to_its_stop(home: Home) -> None:
     process = home.run(*DEBUG)
-    status = json.loads(home.type("status", "--json").stdout)
-    assert status["pipeline"].items() >= {"name": "kiosk", "state": "live", "reason": "", "pid": process.pid}.items()
+    this = ("--name", NAME)
+    status = json.loads(home.type("status", "--json", *this).stdout)
+    assert status["pipeline"].items() >= {"name": NAME, "state": "live", "reason": "", "pid": process.pid}.items()
     assert status["stages"]["frontend"].items() >= {"state": "live", "reason": "", "restarts": 0}.items()
-    lines = home.type("status").stdout.splitlines()
-    assert lines[0].startswith("kiosk: live, for ")
-    assert home.type("mute").returncode == 0
-    assert json.loads((home.folder / "state/voice-pipeline/kiosk/settings.json").read_text())["muted"] is True
-    refused = home.type("volume", "101")
+    lines = home.type("status", *this).stdout.splitlines()
+    assert lines[0].startswith(f"{NAME}: live, for ")
+    assert home.type("mute", *this).returncode == 0
+    kept = home.folder / "state" / "voice-pipeline" / NAME / "settings.json"
+    assert json.loads(kept.read_text())["muted"] is True
+    assert home.type("unmute", *this).returncode == 0
+    assert json.loads(kept.read_text())["muted"] is False
+    refused = home.type("volume", "101", *this)
     assert (refused.returncode, refused.stderr) == (1, "expected a volume of 0 to 100 percent, got '101'\n")
-    assert home.type("say", "good", "morning").returncode == 0
-    assert home.type("restart", "frontend").returncode == 0
-    assert home.type("stop").returncode == 0
+    assert home.type("say", "good", "morning", *this).returncode == 0
+    assert home.type("restart", "frontend", *this).returncode == 0
+    assert home.type("stop", *this).returncode == 0
     assert process.wait(5) == 0
-    assert home.type("status").returncode == 1
+    assert home.type("status", *this).returncode == 1
 
 
 def test_a_second_run_refuses_and_names_the_first(home: Home) -> None:
@@ -112,13 +117,16 @@ def test_a_second_run_refuses_and_names_the_first(home: Home) -> None:
 
 
 def test_two_pipelines_are_told_apart(home: Home) -> None:
-    first, second = home.run(*DEBUG), home.run(*DEBUG, "--set", "name=other")
+    first, second = home.run(*DEBUG), home.run(*DEBUG, "--set", f"name={NAME}b")
     both = home.type("status")
     assert both.returncode == 1
-    assert f"kiosk (pid {first.pid}), other (pid {second.pid}); choose one with --name or --run" in both.stderr
-    assert home.type("status", "--name", "other").stdout.startswith("other: live")
-    assert home.type("status", "--run", str(home.folder / "runtime/voice-pipeline/kiosk")).stdout.startswith("kiosk")
-    assert home.type("status", "--name", "third").stderr.startswith("no pipeline called third runs")
+    for name, process in ((NAME, first), (f"{NAME}b", second)):
+        assert f"{name} (pid {process.pid})" in both.stderr
+        assert home.type("status", "--name", name).stdout.startswith(f"{name}: live")
+    assert "choose one with --name or --run" in both.stderr
+    run_dir = home.folder / "runtime" / "voice-pipeline" / NAME
+    assert home.type("status", "--run", str(run_dir)).stdout.startswith(NAME)
+    assert home.type("status", PIPELINE_RUN_DIR=str(run_dir)).stdout.startswith(NAME)
     elsewhere = home.type("status", PIPELINE_RUN_DIR=str(home.folder))
     assert elsewhere.stderr.startswith(f"no pipeline runs in {home.folder}")
 
@@ -126,7 +134,7 @@ def test_two_pipelines_are_told_apart(home: Home) -> None:
 def test_a_supervisor_that_does_not_answer_is_named_within_a_second(home: Home) -> None:
     process = home.run(*DEBUG)
     os.kill(process.pid, signal.SIGSTOP)
-    done = home.type("status")
+    done = home.type("status", "--name", NAME)
     assert done.returncode == 1
     assert "did not answer within 1 s" in done.stderr
 
@@ -147,7 +155,9 @@ def test_a_run_directory_that_is_too_long_is_78(home: Home) -> None:
 
 def test_a_closed_terminal_and_a_full_log_end_in_order(home: Home) -> None:
     process = home.run(*DEBUG)
-    pids = [stage["pid"] for stage in json.loads(home.type("status", "--json").stdout)["stages"].values()]
+    pids = [
+        stage["pid"] for stage in json.loads(home.type("status", "--json", "--name", NAME).stdout)["stages"].values()
+    ]
     assert process.stderr is not None
     process.stderr.close()
     process.send_signal(signal.SIGHUP)

@@ -1,0 +1,68 @@
+"""Which running pipeline a command means, and how its state is printed."""
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from pipeline import places
+from pipeline.cli import running, status
+
+pytestmark = pytest.mark.unit
+
+
+def found(monkeypatch: pytest.MonkeyPatch, names: list[str], name: str | None = None) -> Path:
+    monkeypatch.delenv("PIPELINE_RUN_DIR", raising=False)
+    monkeypatch.setattr(places, "find_runs", lambda: [places.FoundRun(n, Path("/run") / n, 7) for n in names])
+    return running.find(argparse.Namespace(run=None, name=name))
+
+
+def test_the_only_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert found(monkeypatch, ["kiosk"]) == Path("/run/kiosk")
+
+
+def test_the_one_of_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert found(monkeypatch, ["kiosk", "demo"], "demo") == Path("/run/demo")
+
+
+@pytest.mark.parametrize(
+    ("names", "name", "words"),
+    [
+        ([], None, "no pipeline runs; start one with `voice-pipeline run CONFIG`"),
+        (["kiosk"], "demo", "no pipeline called demo runs"),
+        (["kiosk", "demo"], None, r"2 pipelines run: kiosk \(pid 7\), demo \(pid 7\); choose one with --name or --run"),
+    ],
+)
+def test_none_or_several(monkeypatch: pytest.MonkeyPatch, names: list[str], name: str | None, words: str) -> None:
+    with pytest.raises(running.NotFound, match=words):
+        found(monkeypatch, names, name)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(3.9, "3 s"), (61, "1 min 1 s"), (7322, "2 h 2 min"), (90_000, "1 d 1 h")]
+)
+def test_durations(seconds: float, words: str) -> None:
+    assert status.duration(seconds) == words
+
+
+def test_a_table_for_people() -> None:
+    reply = {
+        "pipeline": {
+            "name": "kiosk",
+            "state": "degraded",
+            "reason": "capture: no microphone",
+            "pid": 1,
+            "uptime_s": 5.0,
+        },
+        "stages": {
+            "capture": {"state": "degraded", "reason": "no microphone", "pid": None, "restarts": 2},
+            "session": {"state": "live", "reason": "", "pid": 3, "restarts": 0},
+        },
+    }
+    assert status.table(reply, colour=False) == [
+        "kiosk: degraded, for 5 s, pid 1",
+        "  capture: no microphone",
+        "  capture  degraded    pid -, restarted 2x: no microphone",
+        "  session  live        pid 3",
+    ]
+    assert "\033[33mdegraded" in status.table(reply, colour=True)[0]
