@@ -7,7 +7,6 @@ of them: what an interruption silences, which voice an answer covers, what a new
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from pipeline.live import messages as m
@@ -15,7 +14,8 @@ from pipeline.live import turns as t
 from pipeline.live.calls import Calls
 from pipeline.live.downlink import Downlink
 from pipeline.live.effects import Effect, Note, Renew, Save, SendContext, SendText, Tell, Trim
-from pipeline.live.memory import Memory
+from pipeline.live.interruption import Interruption
+from pipeline.live.memory import Memory, OpenTurn
 from pipeline.live.resumption import Resumption
 from pipeline.live.transcript import Transcript
 from pipeline.live.turns import Turns
@@ -23,20 +23,8 @@ from pipeline.live.uplink import Uplink
 from pipeline.live.visit import Visit
 
 _NS = 1_000_000_000
-SETTLE_S = 0.2
-"""Playback reports at a flush where it cut; an interruption is told then, or without it after so long."""
 REST_S = 1.5
 """Nothing from the service for so long after the last voice: no answer is on its way."""
-
-
-@dataclass(slots=True)
-class _Cut:
-    """An answer that was interrupted, until it is known what was heard of it."""
-
-    turn: int
-    epoch: int
-    after_ms: int
-    due_ns: int
 
 
 class Conversation:
@@ -63,7 +51,7 @@ class Conversation:
         self._greeting = greeting
         self._covered: dict[int, int | None] = {}
         self._first_place: dict[int, tuple[int, int]] = {}
-        self._cut: _Cut | None = None
+        self._interruption = Interruption(self.transcript)
         self._last_ns = 0
         """When the service last said something, or was last given something."""
         self._quiet_since_ns: int | None = None
@@ -78,7 +66,7 @@ class Conversation:
             self.uplink.source_ended
             and self.uplink.idle
             and not self.turns.open
-            and self._cut is None
+            and not self._interruption.open
             and not self.downlink.playing(now_ns)
             and now_ns - self._last_ns > REST_S * _NS
         )
@@ -87,13 +75,16 @@ class Conversation:
 
     def start(self, now_ns: int) -> list[Effect]:
         """This stage is up. A visit that was open and whose visitor is still here goes on."""
-        effects: list[Effect] = []
+        # The epoch in use is kept before it is used: whoever comes after a kill starts above it.
+        self.memory.epoch = self.downlink.epochs.epoch
+        effects: list[Effect] = [Save()]
         if self.visit.is_over(now_ns):
+            effects.insert(0, self._tell_visit(open_=False))
             self.memory.forget_visit()
         if self.visit.id is not None:
             effects.append(self._tell_visit(open_=True))
-            if self.visit.greeting_due:
-                effects += self._changes(self.turns.text_sent(now_ns, self._greeting, "greeting"), now_ns)
+            if self.memory.open_turn is not None:
+                self.transcript.started(self.turns.restore(now_ns, self.memory.open_turn))
         return effects
 
     def speech_started(self, now_ns: int, at_t: int) -> list[Effect]:
@@ -105,7 +96,9 @@ class Conversation:
         """The frontend heard it end."""
         self.uplink.speech_ended(at_t, start_t)
         self.visit.active(now_ns)
-        return self._changes(self.turns.speech_ended(now_ns, at_t), now_ns)
+        effects = self._changes(self.turns.speech_ended(now_ns, at_t), now_ns)
+        self._keep_turn()
+        return [*effects, Save()]
 
     def visitor_arrived(self, now_ns: int) -> list[Effect]:
         """A presence sensor saw somebody. Whoever begins a visit is greeted."""
@@ -123,14 +116,14 @@ class Conversation:
 
     def heard(self, now_ns: int, epoch: int, at: int) -> list[Effect]:
         """Playback has heard the speaker up to `at` of `epoch`."""
-        effects: list[Effect] = []
+        used = self.memory.epoch
         if self.downlink.heard(now_ns, epoch, at):
             self.visit.active(now_ns)
+        effects: list[Effect] = [] if self.memory.epoch == used else [Save()]
         self.transcript.heard(epoch, at)
         if epoch == self.downlink.epochs.epoch:
             effects.append(Trim(epoch, at))
-        if self._cut is not None and epoch == self._cut.epoch:
-            effects += self._settle()
+        effects += self._interruption.heard(epoch)
         return effects
 
     # The line
@@ -158,6 +151,7 @@ class Conversation:
         self.connected = False
         self.resumption.line_changed()
         self.uplink.line_down()
+        self.transcript.cut_off()
         effects = self._calls.lost()
         turn = self.turns.turn
         effects += self._changes(self.turns.lost(now_ns), now_ns)
@@ -222,9 +216,7 @@ class Conversation:
 
     def tick(self, now_ns: int) -> list[Effect]:
         """Time passes; call it a few times a second."""
-        effects: list[Effect] = []
-        if self._cut is not None and (now_ns >= self._cut.due_ns or not self.downlink.heard_once):
-            effects += self._settle()
+        effects = self._interruption.tick(now_ns)
         playing = self.downlink.playing(now_ns)
         effects += self._changes(self.turns.tick(now_ns, connected=self.connected, playing=playing), now_ns)
         if playing or not self.uplink.quiet:
@@ -259,21 +251,11 @@ class Conversation:
         victim = turn if turn is not None and turn.answering else self.turns.last
         changes = self.turns.interrupted(now_ns)
         if victim is not None and (raised or changes):
-            effects += self._settle()
-            after_ms = (now_ns - (victim.spoke_ns or victim.began_ns)) // 1_000_000
-            self._cut = _Cut(victim.id, epoch, after_ms, now_ns + int(SETTLE_S * _NS))
+            effects += self._interruption.begin(now_ns, victim, epoch)
         effects += self._changes(changes, now_ns)
         if not raised or not self.downlink.heard_once:
-            effects += self._settle()
+            effects += self._interruption.settle()  # nobody will report where it was cut
         return effects
-
-    def _settle(self) -> list[Effect]:
-        cut, self._cut = self._cut, None
-        if cut is None:
-            return []
-        heard = self.transcript.heard_text(cut.turn)
-        body = {"by": "server", "turn": cut.turn, "after_ms": cut.after_ms, "heard_text": heard}
-        return [Tell("interrupted", body, log=True), *self.transcript.final(cut.turn), Save()]
 
     # Turns and visits
 
@@ -294,6 +276,8 @@ class Conversation:
                     self.memory.next_turn = self.turns.next_turn
                     effects.append(Tell("turn_started", {"turn": turn.id, "kind": turn.kind}, log=True))
                     effects += self.transcript.started(turn)
+                    self._keep_turn()
+                    effects.append(Save())
                 case t.Began():
                     self._covered[turn.id] = self.uplink.sent_t
                     self.visit.answer_begins()
@@ -322,9 +306,17 @@ class Conversation:
         self._first_place.pop(turn.id, None)
         effects = self.transcript.ended(turn, change.outcome, now_ns)
         effects.append(Tell("turn_ended", body, log=True))
+        self._keep_turn()
+        if change.outcome != "empty":
+            self.memory.answered_turn = turn.id
         if turn.kind == "speech":
             effects += self._answered(turn.speech_ended_t if change.outcome == "empty" else covered)
         return [*effects, Save()]
+
+    def _keep_turn(self) -> None:
+        turn = self.turns.turn
+        kept = None if turn is None else OpenTurn(turn.id, turn.kind, turn.text, turn.speech_ended_t)
+        self.memory.open_turn = kept
 
     def _answered(self, until_t: int | None) -> list[Effect]:
         if until_t is None or not self.uplink.answered(until_t):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.live import messages as m
-from pipeline.live.effects import Effect, Speak, Tell, Trim
+from pipeline.live.effects import Effect, Save, Speak, Tell, Trim
 from pipeline.live.epochs import RATE, Epochs
 from pipeline.live.memory import Memory
 
@@ -44,9 +44,7 @@ class Downlink:
 
     def answer_begins(self, now_ns: int, new_input: bool) -> list[Effect]:
         """The first sound of an answer follows."""
-        raised = self.epochs.answer_begins(new_input)
-        self._memory.epoch = self.epochs.epoch
-        return self._flush("new_answer", now_ns) if raised else []
+        return self._flush("new_answer", now_ns) if self.epochs.answer_begins(new_input) else []
 
     def interrupted(self, now_ns: int) -> list[Effect]:
         """The service dropped its answer."""
@@ -77,4 +75,4 @@ class Downlink:
     def _flush(self, cause: str, now_ns: int) -> list[Effect]:
         epoch = self._memory.epoch = self.epochs.epoch
         self._plays_until_ns = now_ns
-        return [Tell("flush", {"epoch": epoch, "cause": cause}, sticky=True), Trim(epoch, 0)]
+        return [Tell("flush", {"epoch": epoch, "cause": cause}, sticky=True), Trim(epoch, 0), Save()]

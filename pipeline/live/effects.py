@@ -88,4 +88,5 @@ class Save:
     """Keep the memory on disk now."""
 
 
-Effect = Speak | Trim | Tell | Unstick | Note | SendContext | SendText | SendToolResult | Renew | Save
+Send = SendContext | SendText | SendToolResult
+Effect = Speak | Trim | Tell | Unstick | Note | Send | Renew | Save

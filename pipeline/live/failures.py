@@ -124,7 +124,7 @@ def of_error(error: BaseException, where: str) -> Failure:
     if isinstance(error, ssl.SSLCertVerificationError):
         return _of_certificate(error, where)
     if isinstance(error, ssl.SSLError):
-        said = error.reason or str(error)
+        said = getattr(error, "reason", None) or str(error)
         return Failure("tls", f"TLS with {where} failed: {said}", "is that address a TLS server?", None, CALM_S)
     if isinstance(error, socket.gaierror):
         return Failure(

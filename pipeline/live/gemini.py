@@ -23,6 +23,7 @@ from google.genai import errors, live, types
 from pydantic import ValidationError
 
 from pipeline.live import failures
+from pipeline.live.effects import Send, SendContext, SendText, SendToolResult
 from pipeline.live.failures import Failure, LineFailed
 from pipeline.live.fields import explain, explain_word
 from pipeline.live.messages import Incoming
@@ -214,6 +215,16 @@ class Line:
         """No more voice for now."""
         async with self._sending():
             await self._session.send_realtime_input(audio_stream_end=True)
+
+    async def send(self, given: Send) -> None:
+        """A context, a text or a result."""
+        match given:
+            case SendContext(turns):
+                await self.send_context(turns)
+            case SendText(text):
+                await self.send_text(text)
+            case SendToolResult(call_id, name, response):
+                await self.send_tool_result(call_id, name, response)
 
     async def send_text(self, text: str) -> None:
         """A text to answer. As realtime input: models from 3.1 on refuse client content once the session runs."""

@@ -42,6 +42,8 @@ class AnswerText:
 
     def words(self, piece: str) -> None:
         """A piece of the transcript came."""
+        if not piece:
+            return
         self._text += piece
         mark = (self.end_at, len(self._text))
         if self._marks and self._marks[-1][0] == mark[0]:

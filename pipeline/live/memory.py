@@ -19,6 +19,16 @@ class Said:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class OpenTurn:
+    """A turn that was not over when the stage died: its answer is still owed."""
+
+    id: int
+    kind: Literal["speech", "text", "greeting"]
+    text: str = ""
+    speech_ended_t: int | None = None
+
+
 @dataclass(slots=True)
 class Memory:
     """All of it. Times are monotonic ns of the boot `boot_id`; of another boot they mean nothing."""
@@ -36,6 +46,9 @@ class Memory:
     """When the visitor was last active, for a visit that outlives the stage."""
     greeting: Literal["none", "due", "said"] = "none"
     """`due`: a turn of its own was asked for, and its answer has not begun."""
+    open_turn: OpenTurn | None = None
+    answered_turn: int = 0
+    """The newest turn that had an answer."""
     handle: str | None = None
     """By which the service resumes the session."""
     handle_turn: int = 0
@@ -46,7 +59,7 @@ class Memory:
 
     def forget_visit(self) -> None:
         """The visitor has left: nothing of the visit may reach the next one."""
-        self.visit, self.active_ns, self.greeting = None, None, "none"
+        self.visit, self.active_ns, self.greeting, self.open_turn = None, None, "none", None
         self.transcript = []
         self.forget_handle()
 
@@ -57,7 +70,7 @@ class Memory:
     def void_times(self, boot_id: str) -> None:
         """The machine was started anew: places in time mean nothing any more."""
         if boot_id != self.boot_id:
-            self.boot_id, self.answered_t, self.active_ns = boot_id, None, None
+            self.boot_id, self.answered_t, self.active_ns, self.open_turn = boot_id, None, None, None
 
     def remember(self, said: Said) -> None:
         """Add to the transcript in its place; of one turn and speaker, the newest counts."""

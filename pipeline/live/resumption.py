@@ -21,8 +21,7 @@ class Resumption:
     def handle(self) -> str | None:
         """By which the next line resumes the session; None if it must be fresh."""
         memory = self._memory
-        newest = max((said.turn for said in memory.transcript), default=0)
-        if memory.handle_for != self._line_for or memory.handle_turn < newest:
+        if memory.handle_for != self._line_for or memory.handle_turn < memory.answered_turn:
             return None  # another service's, or older than the last turn: the transcript knows more
         return memory.handle
 

@@ -14,7 +14,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from pipeline.live.memory import Memory, Said
+from pipeline.live.memory import Memory, OpenTurn, Said
 
 VERSION = 1
 FILE = "session.sqlite"
@@ -35,7 +35,7 @@ class Store:
         """What was kept; an empty memory if there is none. A file that cannot be read is moved aside."""
         try:
             return self._load()
-        except (sqlite3.DatabaseError, ValueError, TypeError, KeyError) as error:
+        except (sqlite3.DatabaseError, ValueError, TypeError, KeyError, AttributeError) as error:
             if isinstance(error, sqlite3.OperationalError):  # locked, unwritable, full: the file itself may be good
                 self._fail(error)
                 return Memory()
@@ -103,4 +103,6 @@ def _memory(kept: dict[str, Any]) -> Memory:
     known = {field.name for field in fields(Memory)}
     values = {key: value for key, value in kept.items() if key in known}
     values["transcript"] = [Said(entry["turn"], entry["who"], entry["text"]) for entry in kept.get("transcript", ())]
+    if values.get("open_turn") is not None:
+        values["open_turn"] = OpenTurn(**values["open_turn"])
     return Memory(**values)

@@ -15,6 +15,8 @@ LATE_S = 3.0
 """A transcript that comes within so long after its turn still belongs to it."""
 KEPT_TURNS = 8
 """Turns whose words are at hand; what was heard of an older one is settled."""
+AHEAD_CHARS = 2_000
+"""Of a transcript that waits for its turn, the newest."""
 _NS = 1_000_000_000
 
 
@@ -55,20 +57,23 @@ class Transcript:
     def __init__(self, turns: Turns, memory: Memory) -> None:
         self._turns, self._memory = turns, memory
         self._words: dict[int, Words] = {}
-        self._ahead = ""
-        """What the person said for a turn that has not opened yet."""
+        self._person_ahead = ""
+        self._machine_ahead = ""
+        """What was said for a turn that has not opened yet: transcripts may overtake what they belong to."""
 
     # Turns
 
     def started(self, turn: Turn) -> list[Effect]:
         """A turn opened; words that waited for it are its own."""
         words = self._words[turn.id] = Words(turn.id, turn.kind == "speech")
+        words.answer.words(self._machine_ahead)
+        self._machine_ahead = ""
         for old in sorted(self._words)[:-KEPT_TURNS]:
             del self._words[old]
         if turn.kind != "speech":
             words.person = turn.text
             return []
-        words.person, self._ahead = self._ahead, ""
+        words.person, self._person_ahead = self._person_ahead, ""
         return self._person(words, final=False)
 
     def spoke(self, turn: Turn, epoch: int, at: int) -> None:
@@ -116,7 +121,7 @@ class Transcript:
         """A piece of the transcript of the person; an interim one is replaced by the next."""
         words = self._for_person(now_ns)
         if words is None:
-            self._ahead += "" if interim else text
+            self._person_ahead = (self._person_ahead + ("" if interim else text))[-AHEAD_CHARS:]
             return []
         if interim:
             words.interim = text
@@ -129,7 +134,8 @@ class Transcript:
     def machine_said(self, now_ns: int, text: str, *, late: bool) -> list[Effect]:
         """A piece of the transcript of the answer, or of an answer in text. `late`: an interrupted one is meant."""
         words = self._for_machine(now_ns, late)
-        if words is None or not text:
+        if words is None:
+            self._machine_ahead = (self._machine_ahead + text)[-AHEAD_CHARS:]
             return []
         words.answer.words(text)
         if words.ended_ns is not None:
@@ -152,10 +158,14 @@ class Transcript:
         words = self._words.get(turn)
         return words.heard_text if words is not None else ""
 
+    def cut_off(self) -> None:
+        """The line is gone: what waited for its turn belongs to none that can come."""
+        self._person_ahead = self._machine_ahead = ""
+
     def forget(self) -> None:
         """The visit is over."""
         self._words = {key: Words(key, words.spoken) for key, words in self._words.items() if words.ended_ns is None}
-        self._ahead = ""
+        self.cut_off()
 
     def seed(self) -> tuple[tuple[str, str], ...]:
         """The transcript for a session that knows nothing of it: who and what, in order."""

@@ -13,6 +13,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pipeline.live.memory import OpenTurn
+
 Kind = Literal["speech", "text", "greeting"]
 Outcome = Literal["answered", "interrupted", "empty"]
 
@@ -125,6 +127,11 @@ class Turns:
     def owed(self) -> bool:
         """The service has dropped an answer and not said yet that its turn is over: late words are of that one."""
         return self._owed
+
+    def restore(self, now_ns: int, turn: OpenTurn) -> Turn:
+        """Take up a turn that a session before this one opened and told; its answer is still to come."""
+        self.turn = Turn(turn.id, turn.kind, now_ns, text=turn.text, speech_ended_t=turn.speech_ended_t)
+        return self.turn
 
     # What the person does
 

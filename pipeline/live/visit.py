@@ -47,11 +47,6 @@ class Visit:
         return True
 
     @property
-    def greeting_due(self) -> bool:
-        """A greeting of its own was asked for and has not begun."""
-        return bool(self._greeting) and self._memory.greeting == "due"
-
-    @property
     def greeting_in_context(self) -> str:
         """What the first answer shall begin with; empty once it was said, or is a turn of its own."""
         return self._greeting if self._memory.greeting == "none" else ""

@@ -102,7 +102,7 @@ class Session(Stage):
         )
         self._backoff = Backoff(random.random)
         self._line: Line | None = None
-        self._outbox: deque[fx.SendContext | fx.SendText | fx.SendToolResult] = deque()
+        self._outbox: deque[fx.Send] = deque()
         self._outbox_dropped = 0
         self._wake = asyncio.Event()
         self._renewal: asyncio.Future[None] | None = None
@@ -185,7 +185,7 @@ class Session(Stage):
                 case _:
                     self._send_soon(effect)
 
-    def _send_soon(self, effect: fx.SendContext | fx.SendText | fx.SendToolResult) -> None:
+    def _send_soon(self, effect: fx.Send) -> None:
         if len(self._outbox) >= OUTBOX:
             self._outbox.popleft()
             self._outbox_dropped += 1
@@ -250,13 +250,14 @@ class Session(Stage):
             self._talk.memory.forget_handle()
         return failure
 
-    def _could_not(self, failure: Failure, handle: str | None) -> Failure:
+    def _could_not(self, failure: Failure, handle: str | None) -> Failure | None:
         if failure.fatal:
             raise OptionError(str(failure))
         by_the_service = failure.code is not None and failure.wait_cap_s < RARE_S
         if handle and (failure.forget_handle or (by_the_service and self._backoff.attempts >= STUBBORN)):
             self._note("handle refused, a fresh session follows", {"reason": str(failure)})
             self._talk.memory.forget_handle()
+            return None
         return failure
 
     async def _serve(self, line: Line, context: tuple[tuple[str, str], ...], *, resumed: bool) -> Failure | None:
@@ -287,7 +288,7 @@ class Session(Stage):
     async def _send(self, line: Line) -> None:
         while True:
             while self._outbox:
-                await self._send_one(line, self._outbox.popleft())
+                await line.send(self._outbox.popleft())
             piece = self._talk.uplink.take()
             if isinstance(piece, Chunk):
                 await line.send_audio(piece.pcm)
@@ -296,15 +297,6 @@ class Session(Stage):
             else:
                 self._wake.clear()
                 await self._wake.wait()
-
-    async def _send_one(self, line: Line, effect: fx.SendContext | fx.SendText | fx.SendToolResult) -> None:
-        match effect:
-            case fx.SendContext(turns):
-                await line.send_context(turns)
-            case fx.SendText(text):
-                await line.send_text(text)
-            case fx.SendToolResult(call_id, name, response):
-                await line.send_tool_result(call_id, name, response)
 
     def _renew(self, reason: str) -> None:
         if self._renewal is not None and not self._renewal.done():

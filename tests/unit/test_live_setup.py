@@ -1,0 +1,125 @@
+"""Our options and the SDK's own fields become one configuration; a wrong one is named with the nearest right one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.live import gemini
+from pipeline.live.failures import LineFailed
+from pipeline.live.service import has_key, standing_in, target
+from pipeline.live.setup import ServerVad, Wanted, config, takes_history_first
+
+pytestmark = pytest.mark.unit
+
+ALL = Wanted(
+    model="gemini-3.8-live",
+    voice="Aoede",
+    instruction="Be brief.",
+    language="en-GB",
+    server_vad=ServerVad("high", "low", 20, 400),
+    live={"temperature": 0.7},
+)
+
+
+def test_every_option_reaches_its_field_and_the_sdk_takes_them_all() -> None:
+    fields = config(ALL, handle="h", history_first=True)
+    gemini.check(fields)
+    assert fields == {
+        "response_modalities": ["AUDIO"],
+        "session_resumption": {"handle": "h"},
+        "system_instruction": "Be brief.",
+        "speech_config": {
+            "voice_config": {"prebuilt_voice_config": {"voice_name": "Aoede"}},
+            "language_code": "en-GB",
+        },
+        "output_audio_transcription": {},
+        "input_audio_transcription": {"language_codes": ["en-GB"]},
+        "realtime_input_config": {
+            "automatic_activity_detection": {
+                "start_of_speech_sensitivity": "START_SENSITIVITY_HIGH",
+                "end_of_speech_sensitivity": "END_SENSITIVITY_LOW",
+                "prefix_padding_ms": 20,
+                "silence_duration_ms": 400,
+            }
+        },
+        "history_config": {"initial_history_in_client_content": True},
+        "temperature": 0.7,
+    }
+
+
+def test_text_alone_needs_no_voice_and_a_fresh_session_no_handle() -> None:
+    fields = config(Wanted("m", "Aoede", modalities=["TEXT"], input_transcription=False))
+    assert fields == {"response_modalities": ["TEXT"], "session_resumption": {}}
+    gemini.check(fields)
+
+
+def test_live_is_laid_over_the_options_in_either_spelling_and_null_removes() -> None:
+    live = {"speechConfig": {"languageCode": None}, "history_config": {"initialHistoryInClientContent": False}}
+    fields = config(Wanted("m", "Aoede", language="en-GB", live=live), history_first=True)
+    assert fields["speech_config"] == {"voice_config": {"prebuilt_voice_config": {"voice_name": "Aoede"}}}
+    assert not takes_history_first(fields)
+
+
+def test_the_case_of_a_persons_own_data_is_left_alone() -> None:
+    tools = [{"functionDeclarations": [{"name": "getIt", "parameters": {"type": "OBJECT"}}]}]
+    fields = config(Wanted("m", live={"tools": tools, "labels": {"shopFloor": "a"}}))
+    assert (fields["tools"], fields["labels"]) == (tools, {"shopFloor": "a"})
+    gemini.check(fields)
+
+
+@pytest.mark.parametrize(
+    ("live", "key", "near"),
+    [
+        ({"temprature": 1}, "temprature", "temperature"),
+        ({"speech_config": {"voice_confg": {}}}, "speech_config.voice_confg", "voice_config"),
+        ({"speechConfig": {"voiceConfig": {"prebuiltVoiceConfig": {"voiceNam": "x"}}}}, "voice_nam", "voice_name"),
+        ({"system_instruction": {"part": []}}, "system_instruction.part", "parts"),
+        ({"temperature": "hot"}, "temperature", "number"),
+        ({"realtime_input_config": {"activity_handling": "NO_INTERUPTION"}}, "activity_handling", "NO_INTERRUPTION"),
+        ({"tools": [{"functionDeclarations": [{"nam": "x"}]}]}, "tools.functionDeclarations.0.nam", "unknown field"),
+    ],
+)
+def test_a_wrong_field_is_named_with_the_nearest_right_one(live: dict[str, Any], key: str, near: str) -> None:
+    with pytest.raises(gemini.BadField) as caught:
+        gemini.check(config(Wanted("m", live=live)))
+    assert key in str(caught.value)
+    assert near in str(caught.value)
+
+
+def test_the_stage_can_be_described_without_the_sdk() -> None:
+    script = "import sys, pipeline.stages.session, pipeline.stages.simulator; print('google.genai' in sys.modules)"
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True)
+    assert done.stdout.strip() == "False", done.stderr
+
+
+def test_a_key_or_vertex_makes_the_real_service_reachable() -> None:
+    assert has_key({"GEMINI_API_KEY": "k"})
+    assert has_key({"GOOGLE_GENAI_USE_VERTEXAI": "True"})
+    assert not has_key({"GOOGLE_API_KEY": " ", "GOOGLE_GENAI_USE_VERTEXAI": "no"})
+    assert "GOOGLE_API_KEY" in standing_in({})
+
+
+def test_without_a_key_gemini_is_waited_for_and_never_replaced(tmp_path: Path) -> None:
+    with pytest.raises(LineFailed) as caught:
+        target("gemini", {}, tmp_path)
+    assert caught.value.failure.kind == "key"
+    assert not caught.value.failure.fatal
+
+
+def test_the_simulator_is_where_its_file_says(tmp_path: Path) -> None:
+    with pytest.raises(LineFailed, match="has not started"):
+        target("simulator", {}, tmp_path)
+    file = tmp_path / "simulator.json"
+    file.write_text("{")
+    with pytest.raises(LineFailed, match=str(file)):
+        target("simulator", {}, tmp_path)
+    file.write_text(json.dumps({"url": "https://127.0.0.1:5", "cert": "/c.pem"}))
+    found = target("simulator", {"GOOGLE_API_KEY": "k"}, tmp_path)
+    assert (found.url, str(found.cert), found.where) == ("https://127.0.0.1:5", "/c.pem", "127.0.0.1:5")

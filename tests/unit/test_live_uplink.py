@@ -1,0 +1,181 @@
+"""Which voice is sent, and from where again: nothing unanswered is lost, nothing is sent twice to one line."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.live.uplink import (
+    CHUNK_BYTES,
+    PREROLL_NS,
+    QUEUE_BYTES,
+    RECENT_NS,
+    SAMPLE_NS,
+    Chunk,
+    StreamEnd,
+    Uplink,
+)
+
+pytestmark = pytest.mark.unit
+
+S = 1_000_000_000
+BLOCK = 320
+BLOCK_NS = BLOCK * SAMPLE_NS
+
+
+def voice(first: int, count: int = BLOCK) -> bytes:
+    """Samples that say which they are, modulo what 16 bits hold."""
+    return (np.arange(first, first + count) % 30_000).astype("<i2").tobytes()
+
+
+def block(number: int) -> tuple[int, bytes]:
+    return number * BLOCK_NS, voice(number * BLOCK)
+
+
+def taken(uplink: Uplink) -> list[Chunk]:
+    chunks = []
+    while isinstance(piece := uplink.take(), Chunk):
+        chunks.append(piece)
+    return chunks
+
+
+def test_nothing_is_kept_while_no_line_is_up_for_the_frontend_keeps_it() -> None:
+    uplink = Uplink()
+    uplink.audio(*block(0))
+    assert uplink.take() is None
+    assert uplink.line_up() is None, "everything that is held"
+
+
+def test_live_blocks_go_out_one_by_one_and_a_backlog_in_pieces_of_40_ms() -> None:
+    uplink = Uplink()
+    uplink.line_up()
+    uplink.audio(*block(0))
+    assert uplink.take() == Chunk(*block(0))
+    for number in range(1, 6):
+        uplink.audio(*block(number))
+    chunks = taken(uplink)
+    assert [len(chunk.pcm) for chunk in chunks] == [CHUNK_BYTES, CHUNK_BYTES, CHUNK_BYTES // 2]
+    assert b"".join(chunk.pcm for chunk in chunks) == voice(BLOCK, 5 * BLOCK)
+    assert uplink.sent_t == 6 * BLOCK_NS
+
+
+def test_what_comes_again_is_sent_once_and_an_overlap_is_trimmed_to_the_sample() -> None:
+    uplink = Uplink()
+    uplink.line_up()
+    uplink.audio(*block(0))
+    uplink.audio(*block(0))
+    uplink.audio(BLOCK_NS - 200 * SAMPLE_NS, voice(BLOCK - 200))
+    assert b"".join(chunk.pcm for chunk in taken(uplink)) == voice(0, 2 * BLOCK - 200)
+    assert uplink.duplicate_ms == 32
+
+
+def test_timestamps_that_tremble_are_no_overlap() -> None:
+    uplink = Uplink()
+    uplink.line_up()
+    for number in range(10):
+        uplink.audio(number * BLOCK_NS - (number % 3) * 2_000_000, voice(number * BLOCK))
+    assert b"".join(chunk.pcm for chunk in taken(uplink)) == voice(0, 10 * BLOCK)
+
+
+def test_a_hole_is_kept_as_one() -> None:
+    uplink = Uplink()
+    uplink.line_up()
+    uplink.audio(*block(0))
+    uplink.audio(*block(5))
+    assert [chunk.t for chunk in taken(uplink)] == [0, 5 * BLOCK_NS]
+
+
+def test_an_unanswered_utterance_is_given_whole_to_the_next_line_with_what_came_before_it() -> None:
+    uplink = Uplink(answered_t=0)
+    uplink.audio(*block(0))
+    uplink.speech_started(4 * S)
+    uplink.speech_ended(5 * S, 4 * S)
+    uplink.speech_started(7 * S)
+    assert uplink.line_up() == 4 * S - PREROLL_NS
+    uplink.answered(5 * S)
+    assert uplink.place() == 7 * S - PREROLL_NS
+
+
+def test_when_all_is_answered_only_what_may_be_a_beginning_is_given_again() -> None:
+    uplink = Uplink(answered_t=0)
+    uplink.audio(*block(0))
+    uplink.speech_started(1 * S)
+    uplink.speech_ended(2 * S, 1 * S)
+    uplink.answered(3 * S)
+    uplink.audio(20 * S, voice(0))
+    assert uplink.place() == 20 * S + BLOCK_NS - RECENT_NS
+
+
+def test_what_was_said_before_this_stage_lived_is_given_from_the_last_answer_on() -> None:
+    uplink = Uplink(answered_t=10 * S)
+    uplink.audio(15 * S, voice(0))
+    uplink.speech_started(15 * S)
+    assert uplink.place() == 10 * S, "what ended between 10 and 15 s is not known here"
+    uplink.answered(16 * S)
+    assert uplink.place() == 15 * S - PREROLL_NS, "not over yet"
+    uplink.speech_ended(16 * S, 15 * S)
+    assert uplink.place() == 16 * S
+
+
+def test_without_a_voice_detection_all_since_the_last_answer_is_given() -> None:
+    uplink = Uplink(answered_t=0)
+    uplink.audio(*block(0))
+    uplink.answered(2 * S)
+    uplink.audio(9 * S, voice(0))
+    assert uplink.place() == 2 * S
+
+
+def test_an_utterance_whose_end_was_lost_ends_with_the_next_beginning() -> None:
+    uplink = Uplink(answered_t=0)
+    uplink.speech_started(1 * S)
+    uplink.speech_started(9 * S)
+    uplink.speech_ended(10 * S, 9 * S)
+    assert uplink.quiet
+
+
+def test_a_line_that_takes_less_than_it_is_given_is_found_out() -> None:
+    uplink = Uplink()
+    uplink.line_up()
+    blocks = QUEUE_BYTES // len(voice(0))
+    for number in range(blocks):
+        uplink.audio(*block(number))
+    assert not uplink.overfull
+    uplink.audio(*block(blocks))
+    assert uplink.overfull
+    uplink.line_down()
+    assert not uplink.overfull
+
+
+def test_the_end_of_the_source_is_said_once_to_each_line_after_all_voice() -> None:
+    uplink = Uplink()
+    uplink.line_up()
+    uplink.audio(*block(0))
+    uplink.source_over()
+    assert not uplink.idle
+    assert isinstance(uplink.take(), Chunk)
+    assert isinstance(uplink.take(), StreamEnd)
+    assert uplink.take() is None
+    assert uplink.idle
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 40), st.integers(1, 12)), min_size=1, max_size=30),
+    st.integers(0, 40),
+)
+def test_whatever_comes_again_each_sample_after_the_place_is_sent_once_and_in_order(
+    runs: list[tuple[int, int]], place: int
+) -> None:
+    """Replays begin anywhere at or before what is expected next, as a ring's do, and run on from there."""
+    uplink = Uplink(answered_t=place * BLOCK_NS)
+    uplink.audio(*block(0))
+    assert uplink.line_up() == place * BLOCK_NS
+    reached = place
+    for back, length in runs:
+        start = max(0, reached - back)
+        for number in range(start, start + length):
+            uplink.audio(*block(number))
+        reached = max(reached, start + length)
+    sent = b"".join(chunk.pcm for chunk in taken(uplink))
+    assert sent == voice(place * BLOCK, (reached - place) * BLOCK)
