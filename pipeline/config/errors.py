@@ -49,7 +49,7 @@ class Findings:
     """Collects errors while a configuration is read, so that a person repairs all of them in one go."""
 
     def __init__(self) -> None:
-        self.errors: list[ConfigError] = []
+        self._errors: dict[ConfigError, None] = {}
         self.secrets: set[str] = set()
         """Values that no message may show."""
 
@@ -64,14 +64,19 @@ class Findings:
         remedy: str = "",
     ) -> None:
         """Note one error."""
-        error = ConfigError(origin.file, origin.line, key, problem, expected, nearest, remedy)
-        if error not in self.errors:
-            self.errors.append(error)
+        self.take([ConfigError(origin.file, origin.line, key, problem, expected, nearest, remedy)])
+
+    def take(self, errors: Iterable[ConfigError]) -> None:
+        """Note errors that were found elsewhere; the same one twice counts once."""
+        self._errors.update(dict.fromkeys(errors))
+
+    def __len__(self) -> int:
+        return len(self._errors)
 
     def raise_any(self) -> None:
         """Raise ConfigErrors if there is any."""
-        if self.errors:
-            shown = (hide(error, self.secrets) for error in self.errors)
+        if self._errors:
+            shown = (hide(error, self.secrets) for error in self._errors)
             raise ConfigErrors(sorted(shown, key=lambda error: (error.file, error.line)))
 
 

@@ -32,7 +32,7 @@ def load(
     try:
         tree = substitute(gather(file, sets, environ, findings), environ, findings)
     except ConfigErrors as error:
-        findings.errors += error.errors
+        findings.take(error.errors)
         findings.raise_any()
         raise
 

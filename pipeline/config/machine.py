@@ -66,9 +66,9 @@ def read_stages(
     words: dict[str, Words] = {}
     sound = {service.SIMULATOR}
     for name, node in nodes.items():
-        before = len(findings.errors)
+        before = len(findings)
         words[name] = read_words(name, node, findings)
-        if len(findings.errors) == before:
+        if len(findings) == before:
             sound.add(name)
     described = dict(describe({name: word.use for name, word in words.items() if word.may_be_class}))
     usable = {name for name, found in described.items() if isinstance(found, Description)}

@@ -23,7 +23,7 @@ from pipeline.config.tree import Node, Origin, Path_, Scalar
 
 DEEPEST: Final = 40
 """Levels of nesting; deeper text would exhaust the interpreter's stack before it means anything."""
-MOST_VALUES: Final = 20_000
+MOST_VALUES: Final = 5_000
 """Values after aliases are expanded: nine lines of aliases to aliases can stand for a billion."""
 LONGEST_NUMBER: Final = 400
 """Characters; Python itself refuses to read integers of some thousand digits."""
@@ -214,6 +214,8 @@ def _unreadable(error: MarkedYAMLError, text: str, lines: _Lines) -> ConfigError
         remedy = 'inside { } and [ ] a variable needs quotes: "${NAME}"'
     elif "mapping values are not allowed" in problem:
         remedy = 'a value that holds ": " needs quotes'
+    elif "levels deep" in problem:
+        remedy = "look for brackets that are never closed"
     elif "expected a single document" in problem:
         remedy = "delete the line `---` and what follows it"
     return lines.refusal(line, f"not readable as YAML: {problem}", remedy=remedy)
