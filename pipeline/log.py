@@ -26,6 +26,8 @@ QUEUE_LINES = 2_000
 """Lines waiting for a slow terminal or disk, some minutes of a busy log."""
 FLUSH_S = 0.5
 """Longest wait at the end for room in the queue, and again for the lines in it."""
+BOOKKEEPING = ("inst",)
+"""Fields that a program wants and a person at a terminal does not."""
 SECRET_WORDS = ("KEY", "TOKEN", "SECRET", "PASSWORD")
 SECRET_LENGTH = 8
 """Shorter values of such variables are left alone: hiding `1` would hide half of the log."""
@@ -51,7 +53,8 @@ class StreamOutlet:
         if self._console is None:
             line = as_json(event)
         else:
-            line = str(self._console(None, "", {**event, "timestamp": str(event.get("timestamp", ""))[11:23]}))
+            shown = {key: value for key, value in event.items() if key not in BOOKKEEPING}
+            line = str(self._console(None, "", {**shown, "timestamp": str(event.get("timestamp", ""))[11:23]}))
         try:
             self._stream.write(hide(line, self._secrets) + "\n")
             self._stream.flush()
