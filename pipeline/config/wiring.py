@@ -76,12 +76,12 @@ def flow_order(places: Sequence[Place], wires: Wires) -> list[str]:
     producers = {name: {p for s, p in wires[name].items() if s not in FEEDBACK} for name in names}
     joined = {name for name in names if wires[name]} | {p for made in wires.values() for p in made.values()}
     left = sorted(names, key=lambda name: (name != FIRST, name not in joined))
-    order: list[str] = []
+    order: dict[str, None] = {}
     while left:
-        ready = next((name for name in left if producers[name] <= set(order)), left[0])
-        order.append(ready)
+        ready = next((name for name in left if producers[name] <= order.keys()), left[0])
+        order[ready] = None
         left.remove(ready)
-    return order
+    return list(order)
 
 
 def _reads(place: Place) -> tuple[str, ...]:

@@ -603,7 +603,7 @@ machines = st.fixed_dictionaries(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=300)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
 @given(tree=trees | machines, sets=st.lists(st.tuples(words, trees), max_size=2))
 def test_no_tree_does_anything_but_load_or_be_refused(loaded: Loader, tree: Any, sets: list[tuple[str, Any]]) -> None:
     given_sets = tuple(f"stages.{key}={yaml.safe_dump(value, default_flow_style=True)}" for key, value in sets)
