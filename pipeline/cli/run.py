@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
@@ -40,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
         places.make_run(run_dir)
         with places.RunLock(run_dir):
             state = places.make_state(pipeline.name, run_dir)
-            log.for_supervisor(pipeline.log.level, log_file(pipeline, state.path), pipeline.log.cap_mb)
+            log.for_supervisor(pipeline.log.level, pipeline.log.path(state.path), pipeline.log.cap_mb)
             if state.degraded:
                 structlog.get_logger().warning("state directory unfit", reason=state.degraded)
             return app.run(pipeline, run_dir, state.path)
@@ -57,8 +56,3 @@ def with_screen(pipeline: Pipeline) -> Pipeline:
         return pipeline
     screen = StageTable("screen", use="pipeline.stages.screen:Screen", required=False)
     return replace(pipeline, stages=(*pipeline.stages, screen))
-
-
-def log_file(pipeline: Pipeline, state_dir: Path) -> Path | None:
-    """Where the log goes beside stderr; a relative name starts at the state directory."""
-    return None if pipeline.log.file == "none" else state_dir / pipeline.log.file

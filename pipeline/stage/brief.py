@@ -36,6 +36,8 @@ class Brief:
     options: Mapping[str, Any] = field(default_factory=dict)
     language: str = "en-GB"
     log_level: str = "info"
+    restarts: int = 0
+    """How often this stage was restarted since the pipeline was started."""
     lifeline: int | None = None
     """Descriptor that reads end-of-file when the supervisor is gone."""
 
@@ -61,5 +63,6 @@ class Brief:
             options=wiring.get("options", {}),
             language=wiring.get("language", "en-GB"),
             log_level=wiring.get("log_level", "info"),
+            restarts=int(wiring.get("restarts", 0)),
             lifeline=int(lifeline) if lifeline else None,
         )

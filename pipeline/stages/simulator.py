@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from pathlib import Path
 from typing import ClassVar
 
 from pipeline import Stage
@@ -19,8 +20,8 @@ class Simulator(Stage):
     reads: ClassVar[tuple[str, ...]] = ()
     emits: ClassVar[tuple[str, ...]] = ()
 
-    script: str | None = None
-    """What it answers, as YAML, relative to the configuration; without one it is a museum guide."""
+    script: Path | None = None
+    """What it answers, as YAML, relative to the file that names it; without one it is a museum guide."""
     journal: str | None = None
     """Every message as JSON lines, relative to the run directory."""
     audio: str | None = None

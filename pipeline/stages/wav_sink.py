@@ -29,7 +29,7 @@ class WavSink(Stage):
 
     def start(self) -> None:
         """The file's clock starts now."""
-        self._wav = GrowingWav(self.run_dir / self.file, RATE, append=self.inst > 1)
+        self._wav = GrowingWav(self.run_dir / self.file, RATE, append=self.brief.restarts > 0)
         self._jitter = JitterBuffer(RATE, self.jitter_ms)
         self._next_ns = self.now_ns()
         self._speaking = False

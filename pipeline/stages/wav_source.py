@@ -31,8 +31,8 @@ class WavSource(Stage):
     reads: ClassVar[tuple[str, ...]] = ()
     emits: ClassVar[tuple[str, ...]] = ("mic",)
 
-    files: list[str] = []
-    """WAV files, 16-bit; relative to the configuration. All of one rate and channel count."""
+    files: list[Path] = []
+    """WAV files, 16-bit; relative to the file that names them. All of one rate and channel count."""
     lead_s: float = 0.3
     """Silence before the first word."""
     gap_s: float = 0.8

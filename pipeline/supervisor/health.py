@@ -43,7 +43,7 @@ class Pulse:
     live_since: float | None = None
     last_beat: float | None = None
     counts: deque[Counts] = field(default_factory=lambda: deque(maxlen=KEPT))
-    """Of beats in state `live`, without a break."""
+    """Of beats in state `live` or `degraded`, without a break."""
 
     @classmethod
     def begun(cls, now: float) -> Pulse:
@@ -65,10 +65,10 @@ class Pulse:
             self.live_since = self.last_beat = now
 
     def beat(self, now: float, state: str, taken: Mapping[str, int], sent: Mapping[str, int]) -> None:
-        """A beat came. Only what is counted while live says anything about deafness."""
+        """A beat came. Only what is counted at work says anything about deafness; a degraded stage reads on, too."""
         if self.live_since is not None:
             self.last_beat = now
-        if state != "live":
+        if state not in ("live", "degraded"):
             self.counts.clear()
             return
         if len(self.counts) > 1 and now - self.counts[-2].at < APART_S:

@@ -77,7 +77,7 @@ class Supervisor:
         slot.cancel_start()
         slot.leaving, slot.start_again, slot.counters, now = None, False, {}, self.loop.clock()
         try:
-            child = self._spawner.spawn(self.wiring.recipe(slot.table, slot.next_inst()))
+            child = self._spawner.spawn(self.wiring.recipe(slot.table, slot.next_inst(), slot.restarts))
         except NoSuchProgram as error:
             self._not_started(slot, policy.Exit(CONFIG, now, bye=str(error)), str(error))
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import signal
@@ -81,7 +82,7 @@ def test_a_wav_is_spoken_in_real_time_then_silence_goes_on(run_dir: Path) -> Non
             spoken = file.readframes(file.getnframes())
         assert spoken in b"".join(block.pcm for block in blocks)
         times = [block.t for block in blocks if block.t is not None]
-        assert {b - a for a, b in zip(times, times[1:], strict=False)} == {20_000_000}
+        assert {b - a for a, b in itertools.pairwise(times)} == {20_000_000}
         stamps = [stamp for stamp, message in nursery.heard if isinstance(message, Audio) and message.replay is None]
         assert all(stamp.sent >= t + 20_000_000 for stamp, t in zip(stamps, times, strict=True)), "before it was spoken"
         nursery.until(lambda: len(nursery.audio("mic")) > len(blocks) + 10)
@@ -151,7 +152,7 @@ def test_a_stage_gets_again_what_it_missed_while_it_was_dead(run_dir: Path) -> N
         nursery.until(lambda: len([s for s, _ in nursery.heard if s.src == "gain" and s.inst == 2]) > 20)
         times = sorted({block.t for block in nursery.audio("voice") if block.t is not None})
         assert set(times) > before
-        steps = {b - a for a, b in zip(times, times[1:], strict=False)}
+        steps = {b - a for a, b in itertools.pairwise(times)}
         assert steps == {20_000_000}, "a block is missing around the restart"
 
 
@@ -175,7 +176,7 @@ def test_a_frozen_reader_catches_up_without_a_hole(run_dir: Path) -> None:
         last = nursery.audio("mic")[-1].t
         nursery.until(lambda: nursery.audio("voice")[-1].t >= last)
         times = [block.t for block in nursery.audio("voice") if block.t is not None]
-        assert {b - a for a, b in zip(times, times[1:], strict=False)} == {20_000_000}
+        assert {b - a for a, b in itertools.pairwise(times)} == {20_000_000}
 
 
 def test_a_stage_beats_in_every_state_and_counts_what_passes(run_dir: Path) -> None:
