@@ -30,8 +30,10 @@ from pipeline.audio.soundserver import CLIENT_ENV, Endpoint, Kind
 RATES = (48_000, 44_100)
 """Tried after the wanted rate and before the device's own."""
 MAX_CHANNELS = 8
-PERIOD = 256
-"""Frames a period of the speaker: below it nothing gets faster, above it every step adds to the delay."""
+PERIOD = 512
+"""Frames a period of the speaker, whose queue holds three: 32 ms at 48 kHz. With 256 sound tore two or three times in
+10 s on a busy machine. A deeper queue makes neither start nor silence later, because both drop what is queued; only a
+change of volume has to wait for it."""
 
 
 class DeviceLost(Exception):

@@ -24,12 +24,12 @@ class Sounded:
 class Feed:
     """Device frames on demand. Counts every frame given, so that the device's progress says what was heard."""
 
-    def __init__(self, buffer: JitterBuffer, device_rate: int) -> None:
+    def __init__(self, buffer: JitterBuffer, device_rate: int, volume: float = 1.0) -> None:
         self.buffer = buffer
         self.device_rate = device_rate
-        self.volume = 1.0
+        self.volume = volume
         """Factor from the next chunk on; a change is spread over that chunk, a jump would click."""
-        self._volume_now = 1.0
+        self._volume_now = volume
         self.given = 0
         """Frames given since the start or the last `reset`, silence included."""
         self._pending = np.empty(0, np.int16)  # resampled, not given yet
@@ -54,11 +54,10 @@ class Feed:
             self._convert(chunk)
         return self._give(self._pending[:count])
 
-    def end(self, count: int) -> Samples:
-        """The last frames of an answer, filled up with silence to whole periods of `count`."""
+    def end(self) -> Samples:
+        """The last frames of what was taken: all that the filter still held. Speech may go on after it all the same."""
         self._close_run()
-        size = -(-self._pending.size // count) * count
-        return self._give(np.pad(self._pending, (0, size - self._pending.size)))
+        return self._give(self._pending)
 
     def silence(self, count: int) -> Samples:
         """`count` frames of nothing."""
@@ -96,6 +95,8 @@ class Feed:
         self.given = 0
 
     def _convert(self, chunk: Chunk) -> None:
+        if self._swr is None:
+            self._volume_now = self.volume  # changed in silence: nothing to spread it over
         if self._swr is None or (chunk.epoch, chunk.at) != (self._run.epoch, self._run.end):
             self._close_run()
             self._swr = Resampler(self.buffer.rate, self.device_rate)

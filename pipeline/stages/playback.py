@@ -22,9 +22,8 @@ HEARD_NS = 100_000_000
 """How often `heard` is said while speaking."""
 PLAYED = 480
 """Samples of a `played` block: 20 ms; the last one before silence may be shorter."""
-LOOK_S = 0.004
-"""Time between two looks at the queue. It holds 16 ms, but the server takes 10 at a time: with a look each 8 ms it ran
-dry ten times a second, with one each 4 ms never, for the same CPU."""
+LOOK_S = 0.005
+"""Time between two looks at the queue. It holds 32 ms, but the server takes 10 at a time; a look costs 0.1 ms."""
 STUCK_NS = 1_500_000_000
 STUCK_LOOKS = 50
 """A queue that has not moved for so long, and in so many looks that it was not we who slept, is a frozen server."""
@@ -109,8 +108,7 @@ class Playback(Stage):
         except devices.DeviceLost as error:
             self.state("degraded", str(error))
             raise WorldError(str(error)) from error
-        self._feed = Feed(self._buffer, self._speaker.rate)
-        self._feed.volume = pcm.volume_factor(self._percent)
+        self._feed = Feed(self._buffer, self._speaker.rate, pcm.volume_factor(self._percent))
         self._restart_clock()
         self.log.info("speaker open", device=self._speaker.name, rate=self._speaker.rate)
         self.state("live")
@@ -130,7 +128,7 @@ class Playback(Stage):
         self._report(frame, now_ns)
         ready_ns = self._buffer.ready_in(now_ns)
         if ready_ns == 0 and not self._buffer.running:
-            self._begin(now_ns)
+            free = self._begin(speaker, free, now_ns)
         if self._buffer.running:
             self._speak(speaker, free, now_ns)
         elif free >= devices.PERIOD:
@@ -146,7 +144,7 @@ class Playback(Stage):
         if self._looks > STUCK_LOOKS and now_ns - self._moved_ns > STUCK_NS and free < speaker.capacity:
             raise devices.DeviceLost(f"{speaker.name}: the speaker takes no more sound: restart the sound server")
         if free == speaker.capacity:
-            self._clock = DeviceClock(speaker.rate)  # it ran dry some time ago: its line is broken
+            self._ran_out(speaker, now_ns)
             return sounded
         if sounded > 0:  # before that the device has not begun, and its line with it
             self._clock.observe(sounded, now_ns)
@@ -154,20 +152,33 @@ class Playback(Stage):
             return 0
         return max(sounded, min(self._feed.given, self._clock.index_at(now_ns)))
 
+    def _ran_out(self, speaker: devices.Speaker, now_ns: int) -> None:
+        """The device's queue is empty: this process came too late, or nothing was ever written."""
+        if self._speaking and self._clock.running and not self._buffer.drained:
+            missing_ms = (now_ns - self._clock.time_of(self._feed.given)) // 1_000_000
+            self.tell("underrun", epoch=self._buffer.epoch, at=self._buffer.next_at, missing_ms=max(1, missing_ms))
+        self._clock = DeviceClock(speaker.rate)  # its line through time is broken
+
     # -- speech
 
-    def _begin(self, now_ns: int) -> None:
+    def _begin(self, speaker: devices.Speaker, free: int, now_ns: int) -> int:
         underrun = self._buffer.begin(now_ns)
         if underrun is not None:
             self.tell("underrun", epoch=underrun.epoch, at=underrun.at, missing_ms=underrun.missing_ms)
+        if self._speaking:
+            return free
+        speaker.flush()
+        self._feed.reset()
+        self._restart_clock()
+        return speaker.free()
 
     def _speak(self, speaker: devices.Speaker, free: int, now_ns: int) -> None:
-        room = free - free % devices.PERIOD
-        frames = self._feed.speech(room)
+        frames = self._feed.speech(free)
         queued = speaker.capacity - free + frames.size
-        if self._buffer.drained and queued < devices.PERIOD:
-            frames = np.concatenate((frames, self._feed.end(devices.PERIOD)))[: free]
-            self._buffer.ran_dry(now_ns)
+        if self._buffer.drained and queued < 2 * devices.PERIOD:
+            frames = np.concatenate((frames, self._feed.end()))  # 1 ms that the filter still held
+            if queued < devices.PERIOD:
+                self._buffer.ran_dry(now_ns)
         if frames.size:
             speaker.write(pcm.to_bytes(frames))
         if frames.size and not self._speaking:

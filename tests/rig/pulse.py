@@ -9,9 +9,11 @@ Nothing of the machine's own sound is touched. Everything is started, stopped an
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import tempfile
 import time
@@ -192,6 +194,21 @@ class PulseServer:
                 length_s = opened.getnframes() / opened.getframerate()
             player.wait(length_s + 10)
         return player
+
+    @contextlib.contextmanager
+    def tone_on_left(self, sink: str) -> Iterator[None]:
+        """While inside, a tone sounds on the first channel of a sink, the others being silent."""
+        path = self.dir / "tone.raw"
+        with path.open("wb") as file:
+            for n in range(48_000 * 20):
+                file.write(struct.pack("<hh", round(10_000 * math.sin(n * 2 * math.pi / 96)), 0))
+        player = self._child(["pacat", "--playback", "-d", sink, "--latency-msec=20", "--raw", "--rate=48000",
+                              "--channels=2", "--no-remix", str(path)])  # fmt: skip
+        try:
+            yield
+        finally:
+            player.kill()
+            player.wait(5)
 
     @contextlib.contextmanager
     def record(self, path: Path, *, source: str = "speaker.monitor", rate: int = 48_000) -> Iterator[Path]:

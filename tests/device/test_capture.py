@@ -1,0 +1,245 @@
+"""The microphone and front-end stages, from a sound at the microphone to voice on the bus."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from pipeline.bus.messages import Audio, Event
+from tests.rig.fakes import RECORDINGS, Speaks, recording
+from tests.rig.nursery import Nursery
+from tests.rig.pulse import PulseServer, wait_until
+
+pytestmark = pytest.mark.device
+
+CAPTURE = {"use": "pipeline.stages.capture:Capture", "emits": ["mic"]}
+FRONTEND = {
+    "use": "pipeline.stages.frontend:Frontend",
+    "inputs": {"mic": "capture", "played": "playback"},
+    "emits": ["voice"],
+}
+PLAYBACK = {
+    "use": "pipeline.stages.playback:Playback",
+    "inputs": {"reply": "session"},
+    "emits": ["played"],
+    "options": {"volume": 100},
+}
+SPEECH = "not_ill_disposed.wav"
+
+
+@pytest.fixture
+def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    stages = {
+        "supervisor": {},
+        "session": {},
+        "capture": dict(CAPTURE),
+        "frontend": dict(FRONTEND),
+        "playback": PLAYBACK,
+    }
+    with Nursery(tmp_path_factory.mktemp("run"), stages) as nursery:
+        yield nursery
+
+
+@pytest.fixture
+def supervisor(nursery: Nursery) -> Iterator[Speaks]:
+    with Speaks(nursery, "supervisor") as supervisor:
+        supervisor.event("mute", sticky=True, muted=False, by="")
+        yield supervisor
+
+
+def states(nursery: Nursery, name: str, state: str) -> list[Event]:
+    return [e for e in nursery.events("state", name) if e.body["state"] == state]
+
+
+def live(nursery: Nursery, *names: str) -> None:
+    before = {name: len(states(nursery, name, "live")) for name in names}
+    for name in names:
+        nursery.start(name)
+    nursery.until(lambda: all(len(states(nursery, name, "live")) > before[name] for name in names))
+
+
+def flowing(nursery: Nursery, stream: str, blocks: int = 10) -> list[Audio]:
+    before = len(nursery.audio(stream))
+    nursery.until(lambda: len(nursery.audio(stream)) >= before + blocks)
+    return nursery.audio(stream)[before:]
+
+
+def test_blocks_of_20_ms_whose_time_runs_evenly(pulse: PulseServer, nursery: Nursery, supervisor: Speaks) -> None:
+    live(nursery, "capture")
+    blocks = flowing(nursery, "mic", 150)
+    now = time.monotonic_ns()
+    assert {(b.rate, b.channels, b.frames) for b in blocks} == {(16_000, 1, 320)}
+    steps = [(b.t - a.t - 20_000_000) / 1e6 for a, b in pairwise(blocks[50:])]  # type: ignore[operator]
+    assert np.median(np.abs(steps)) < 0.5
+    assert 0 < now - blocks[-1].t < 200_000_000  # type: ignore[operator]
+
+
+def test_a_person_is_heard_from_the_microphone_to_voice(
+    pulse: PulseServer, nursery: Nursery, supervisor: Speaks
+) -> None:
+    live(nursery, "capture", "frontend")
+    flowing(nursery, "voice")
+    said = time.monotonic_ns()
+    pulse.play(RECORDINGS / SPEECH)
+    nursery.until(lambda: nursery.events("speech_ended"))
+    voice = nursery.audio("voice")
+    assert {(b.rate, b.channels, b.gated) for b in voice} == {(16_000, 1, False)}
+    assert {b.frames for b in voice[1:]} == {320}
+    for before, after in pairwise(voice):
+        assert after.t == pytest.approx(before.t + before.duration_ns, abs=15e6)  # type: ignore[operator]
+    heard = np.concatenate([b.samples for b in voice if b.t > said]).astype(float)  # type: ignore[operator]
+    spoken = recording(SPEECH).astype(float)
+    size = 2 ** int(np.ceil(np.log2(heard.size + spoken.size)))
+    cross = np.fft.irfft(np.fft.rfft(heard, size) * np.conj(np.fft.rfft(spoken, size)))
+    likeness = cross.max() / np.linalg.norm(spoken) ** 2
+    assert 0.9 < likeness < 1.1
+    started, ended = nursery.events("speech_started")[0], nursery.events("speech_ended")[-1]
+    begun = next(b for b in voice if np.abs(b.samples).max() > 1_000).t
+    assert started.body["preroll_t"] < begun < started.body["t"] + 150e6  # type: ignore[operator]
+    assert 2.0 < (ended.body["t"] - started.body["t"]) / 1e9 < 3.2
+    levels = [e.body for e in nursery.events("level")]
+    assert max(level["rms_dbfs"] for level in levels) > -35
+    assert all(level["peak_dbfs"] >= level["rms_dbfs"] for level in levels)
+
+
+@pytest.mark.parametrize(("channel", "loud"), [("left", True), ("right", False), ("mix", True), ("1", False)])
+def test_the_channel_that_is_asked_for(
+    pulse: PulseServer, nursery: Nursery, supervisor: Speaks, channel: str, loud: bool
+) -> None:
+    pulse.load_mic("array", channels=2)
+    nursery.stages["capture"]["options"] = {"device": "array", "channel": channel}  # type: ignore[index]
+    live(nursery, "capture")
+    with pulse.tone_on_left("array_feed"):
+        flowing(nursery, "mic", 25)
+        blocks = flowing(nursery, "mic", 25)
+    assert {b.channels for b in blocks} == {1}
+    peak = max(int(np.abs(b.samples).max()) for b in blocks)
+    assert (peak > 3_000) if loud else (peak < 50)
+
+
+def test_every_channel_goes_on_and_frontend_chooses(
+    pulse: PulseServer, nursery: Nursery, supervisor: Speaks
+) -> None:
+    pulse.load_mic("array", channels=4, rate=44_100)
+    nursery.stages["capture"]["options"] = {"device": "array", "channel": "all"}  # type: ignore[index]
+    nursery.stages["frontend"]["options"] = {"channel": "0"}  # type: ignore[index]
+    live(nursery, "capture", "frontend")
+    assert flowing(nursery, "mic")[-1].channels == 4
+    assert {(b.rate, b.channels) for b in flowing(nursery, "voice")} == {(16_000, 1)}
+
+
+def test_an_absent_microphone_is_named_and_waited_for(
+    no_pulse: PulseServer, nursery: Nursery, supervisor: Speaks
+) -> None:
+    nursery.stages["capture"]["options"] = {"device": "kiosk"}  # type: ignore[index]
+    nursery.start("capture")
+    nursery.until(lambda: states(nursery, "capture", "degraded"))
+    assert "start the server" in states(nursery, "capture", "degraded")[-1].body["reason"]
+    no_pulse.start()
+    nursery.until(lambda: "kiosk" in states(nursery, "capture", "degraded")[-1].body["reason"])
+    no_pulse.load_mic("my_kiosk_mic")
+    plugged = time.monotonic()
+    nursery.until(lambda: states(nursery, "capture", "live"))
+    assert time.monotonic() - plugged < 3
+    assert no_pulse.clients_of("source-outputs", nursery.processes["capture"].pid) == ["my_kiosk_mic"]
+
+
+def test_pulled_out_it_exits_69_and_not_one_block_is_the_speakers_own_sound(
+    pulse: PulseServer, nursery: Nursery, supervisor: Speaks
+) -> None:
+    live(nursery, "capture")
+    with pulse.tone_on_left("speaker"):
+        flowing(nursery, "mic", 25)
+        pulse.unload_source("mic")
+        assert nursery.processes["capture"].wait(3) == 69
+    nursery.until(lambda: True)
+    assert max(int(np.abs(b.samples).max()) for b in nursery.audio("mic")) < 50
+    assert "moved the microphone" in states(nursery, "capture", "degraded")[-1].body["reason"]
+    nursery.start("capture")
+    nursery.until(lambda: "plug one in" in states(nursery, "capture", "degraded")[-1].body["reason"])
+    pulse.load_mic()
+    nursery.until(lambda: len(states(nursery, "capture", "live")) == 2)
+
+
+def test_a_dead_server_is_exit_69(pulse: PulseServer, nursery: Nursery, supervisor: Speaks) -> None:
+    live(nursery, "capture")
+    pulse.kill()
+    assert nursery.processes["capture"].wait(2) == 69
+
+
+def test_a_hung_read_is_ended_by_sigterm(pulse: PulseServer, nursery: Nursery, supervisor: Speaks) -> None:
+    live(nursery, "capture")
+    pulse.pactl("suspend-source", "mic", "1")
+    nursery.until(lambda: time.monotonic_ns() - (nursery.audio("mic")[-1].t or 0) > 400_000_000)
+    process = nursery.processes["capture"]
+    process.terminate()
+    assert process.wait(1) == -15
+
+
+def test_muted_the_device_is_closed_and_opens_again(
+    pulse: PulseServer, nursery: Nursery, supervisor: Speaks
+) -> None:
+    live(nursery, "capture", "frontend")
+    pid = nursery.processes["capture"].pid
+    flowing(nursery, "voice")
+    supervisor.event("mute", sticky=True, muted=True, by="visitor")
+    took = wait_until(lambda: pulse.clients_of("source-outputs", pid) == [], 2, "the device closed")
+    assert took < 0.5
+    nursery.until(lambda: states(nursery, "capture", "muted"))
+    nursery.kill("capture")
+    nursery.start("capture")
+    nursery.until(lambda: len(states(nursery, "capture", "muted")) == 2)
+    assert pulse.clients_of("source-outputs", nursery.processes["capture"].pid) == []
+    supervisor.event("mute", sticky=True, muted=False, by="visitor")
+    flowing(nursery, "mic")
+    flowing(nursery, "voice")
+
+
+def test_the_machine_does_not_hear_itself(pulse: PulseServer, nursery: Nursery, supervisor: Speaks) -> None:
+    """The speaker sounds straight into the microphone: of all that, not one sample may go on as voice."""
+    with Speaks(nursery, "session", "reply") as session:
+        live(nursery, "capture", "frontend", "playback")
+        pulse.pactl("load-module", "module-loopback", "source=speaker.monitor", "sink=mic_feed", "latency_msec=5")
+        flowing(nursery, "voice", 50)
+        speech = np.repeat(recording(SPEECH), 3).astype(np.int16)[::2]
+        for epoch in (1, 2, 3):
+            session.answer(epoch, speech)
+            nursery.until(
+                lambda: [
+                    e
+                    for e in nursery.events("heard")
+                    if e.body["epoch"] == epoch and e.body["at"] == e.body["buffered_to"] == speech.size  # noqa: B023
+                ]
+            )
+            flowing(nursery, "voice", 30)
+    mic, voice = nursery.audio("mic"), nursery.audio("voice")
+    assert max(int(np.abs(b.samples).max()) for b in mic) > 3_000
+    assert max(int(np.abs(b.samples).max()) for b in voice) < 50
+    assert nursery.events("speech_started") == []
+    gates = [(e.body["closed"], e.body["reason"]) for e in nursery.events("gate")]
+    assert gates == [(True, "talking"), (False, "")] * 3
+    gated_s = sum(b.duration_ns for b in voice if b.gated) / 1e9
+    assert gated_s == pytest.approx(3 * (speech.size / 24_000 + 0.3), rel=0.1)
+
+
+def test_killed_in_mid_speech_frontend_loses_nothing(
+    pulse: PulseServer, nursery: Nursery, supervisor: Speaks
+) -> None:
+    live(nursery, "capture", "frontend")
+    flowing(nursery, "voice")
+    player = pulse.play(RECORDINGS / SPEECH, wait=False)
+    nursery.until(lambda: nursery.events("speech_started"))
+    nursery.kill("frontend")
+    live(nursery, "frontend")
+    player.wait(10)
+    nursery.until(lambda: [e for e in nursery.events("speech_ended") if e.inst == 2])
+    whole = sorted(nursery.audio("voice"), key=lambda b: b.t or 0)
+    covered = whole[0].t or 0
+    for block in whole:
+        assert block.t is not None
+        assert block.t <= covered + 3_000_000  # no hole: the new one begins inside what the old one had sent
+        covered = max(covered, block.t + block.duration_ns)
