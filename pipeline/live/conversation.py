@@ -194,6 +194,7 @@ class Conversation:
                 return self._calls.cancelled(now_ns, ids)
             case m.Handle(handle, resumable):
                 self.resumption.update(handle, resumable)
+                return [Save()]
             case m.GoAway(left_s):
                 self.resumption.go_away(now_ns, left_s)
                 return [Note("the service will hang up", {"left_s": left_s})]

@@ -11,6 +11,8 @@ RATE = 24_000
 """Hertz in which places in an epoch are counted."""
 STALE_S = 3.0
 """After a local flush, audio of the old generation is dropped until the service has noticed, but no longer than so."""
+ROUNDING = 240
+"""10 ms: resampling at the speaker may count a little more than was sent; another life's epoch differs by more."""
 _NS = 1_000_000_000
 
 
@@ -32,12 +34,12 @@ class Epochs:
 
     def heard(self, epoch: int, at: int) -> bool:
         """Playback heard up to `at` of `epoch`. True if that made this session move above an epoch of another life."""
-        if epoch > self.epoch or (epoch == self.epoch and at > self.at):
+        if epoch > self.epoch or (epoch == self.epoch and at > self.at + ROUNDING):
             # Something that this life never sent: the store was lost, and playback knows better.
             self._start(epoch + 1)
             return True
         if epoch == self.epoch:
-            self.heard_at = max(self.heard_at, at)
+            self.heard_at = max(self.heard_at, min(at, self.at))
         return False
 
     def above(self, epoch: int) -> None:

@@ -202,7 +202,7 @@ class Line:
                 raise LineFailed(_of_api_error(error)) from error
             except OSError as error:
                 raise LineFailed(failures.of_error(error, self._where)) from error
-            except (TypeError, ValueError) as error:  # unknown keys alone, or no JSON: the next message may be good
+            except (TypeError, ValueError, AttributeError) as error:  # unknown keys alone, a list, no JSON: read on
                 self.garbled += 1
                 self.last_garbled = f"{type(error).__name__}: {error}"
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.live.epochs import STALE_S, Epochs
+from pipeline.live.epochs import ROUNDING, STALE_S, Epochs
 
 pytestmark = pytest.mark.unit
 
@@ -30,7 +30,8 @@ def test_a_session_starts_above_what_was_used_and_above_what_playback_heard() ->
 
 def test_playback_that_heard_more_of_the_same_epoch_than_was_sent_speaks_of_another_life() -> None:
     epochs = Epochs(above=4)
-    assert epochs.heard(5, 1)
+    assert not epochs.heard(5, ROUNDING)
+    assert epochs.heard(5, ROUNDING + 1)
     assert epochs.epoch == 6
 
 
