@@ -71,7 +71,5 @@ class SileroVad:
             raise RuntimeError("SileroVad.load() comes before push()")
         self._input[0, :CONTEXT] = self._input[0, -CONTEXT:]
         self._input[0, CONTEXT:] = hop / np.float32(32768.0)
-        out, self._state = self._session.run(
-            None, {"input": self._input, "state": self._state, "sr": self._rate}
-        )
+        out, self._state = self._session.run(None, {"input": self._input, "state": self._state, "sr": self._rate})
         return float(out[0, 0])

@@ -280,9 +280,7 @@ def test_a_dead_server_is_exit_69_and_no_hang(
     assert nursery.processes["playback"].wait(2) == 69
 
 
-def test_a_frozen_server_ends_it_or_leaves_it_killable(
-    pulse: PulseServer, nursery: Nursery, session: Speaks
-) -> None:
+def test_a_frozen_server_ends_it_or_leaves_it_killable(pulse: PulseServer, nursery: Nursery, session: Speaks) -> None:
     """A queue that stands still is exit 69. A native call that hangs is no longer ours to end: no beat says so, and
     SIGTERM does it, because no Python handler stands in its way."""
     live(nursery)

@@ -92,9 +92,9 @@ class PulseServer:
             self.pactl("set-default-source", "mic")
 
     def answers(self) -> bool:
-        return subprocess.run(
-            ["pactl", "info"], env=self.env, capture_output=True, timeout=5, check=False
-        ).returncode == 0
+        return (
+            subprocess.run(["pactl", "info"], env=self.env, capture_output=True, timeout=5, check=False).returncode == 0
+        )
 
     def kill(self) -> None:
         """SIGKILL, as a crash."""

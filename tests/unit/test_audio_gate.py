@@ -59,8 +59,11 @@ def test_hours_of_talk_are_one_stretch() -> None:
     assert gate.closed(200 * NS + 300 * MS, 20 * MS) == ""
 
 
-@given(st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 500)), max_size=40), st.integers(0, 11_000),
-       st.integers(0, 500))
+@given(
+    st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 500)), max_size=40),
+    st.integers(0, 11_000),
+    st.integers(0, 500),
+)
 def test_closed_exactly_where_a_stretch_or_its_tail_overlaps(
     stretches: list[tuple[int, int]], t: int, tail: int
 ) -> None:
