@@ -100,6 +100,11 @@ class Conversation:
         self._keep_turn()
         return [*effects, Save()]
 
+    def speech_lost(self, now_ns: int) -> None:
+        """The frontend was replaced: it knows nothing of the speech that was under way."""
+        self.uplink.speech_lost()
+        self.turns.speech_lost(now_ns)
+
     def visitor_arrived(self, now_ns: int) -> list[Effect]:
         """A presence sensor saw somebody. Whoever begins a visit is greeted."""
         if self.visit.id is not None:
@@ -200,14 +205,10 @@ class Conversation:
                 return [Note("the service will hang up", {"left_s": left_s})]
             case m.Usage():
                 self._usage = value
-            case m.WaitingForInput():
-                return [Note("the model waits for more input", level="debug")]
             case m.Grounding(queries, sources):
                 return [Note("the answer was looked up", {"queries": queries, "sources": sources})]
-            case m.OtherPart(kind):
-                return [Note("part of an answer not understood", {"kind": kind}, "debug")]
-            case m.VoiceActivity(kind):
-                return [Note("the service hears", {"activity": kind}, "debug")]
+            case m.WaitingForInput() | m.OtherPart() | m.VoiceActivity():
+                return [Note("the service says", {"what": repr(value)}, "debug")]
         return []
 
     def tool_result(self, now_ns: int, call_id: str, response: Mapping[str, Any]) -> list[Effect]:

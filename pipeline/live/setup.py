@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 AS_GIVEN = ("labels", "tools")
@@ -42,6 +43,12 @@ class Wanted:
     live: Mapping[str, Any] = field(default_factory=dict)
 
 
+def instruction(text: str, file: Path | None) -> str:
+    """The instruction as text and as a file, one after the other. Raises OSError, UnicodeDecodeError."""
+    read = file.read_text("utf-8").strip() if file is not None else ""
+    return "\n\n".join(part for part in (text, read) if part)
+
+
 def config(wanted: Wanted, *, handle: str | None = None, history_first: bool = False) -> dict[str, Any]:
     """The fields of a `LiveConnectConfig`.
 
@@ -70,6 +77,12 @@ def config(wanted: Wanted, *, handle: str | None = None, history_first: bool = F
 def takes_history_first(fields: Mapping[str, Any]) -> bool:
     """The session waits for a history that ends with `turnComplete`, and answers none of it."""
     return bool((fields.get("history_config") or {}).get("initial_history_in_client_content"))
+
+
+def leaves_turns_to_the_service(fields: Mapping[str, Any]) -> bool:
+    """The service's own voice detection is on; without it, voice outside of activities is refused."""
+    detection = (fields.get("realtime_input_config") or {}).get("automatic_activity_detection") or {}
+    return not detection.get("disabled")
 
 
 def _speech(wanted: Wanted) -> dict[str, Any]:

@@ -157,6 +157,12 @@ class Turns:
                 return self._first_audio(turn)
         return []
 
+    def speech_lost(self, now_ns: int) -> None:
+        """Whoever heard the speech is gone, and will never say that it ended."""
+        for turn in (*self.waiting, self.turn):
+            if turn is not None and turn.speech_open:
+                turn.speech_open, turn.since_ns = False, now_ns
+
     def text_sent(self, now_ns: int, text: str, kind: Kind = "text") -> list[Change]:
         """A text that the service is to answer was given in."""
         return self._ask(Turn(0, kind, now_ns, text=text), now_ns)

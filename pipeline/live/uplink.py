@@ -84,9 +84,7 @@ class Uplink:
         self._hears_speech = True
         if any(utterance.start_t == t for utterance in self._utterances):
             return
-        for utterance in self._utterances:
-            if utterance.end_t is None:  # its end was lost, or this would not be a new beginning
-                utterance.end_t = t
+        self.speech_lost()  # its end was lost, or this would not be a new beginning
         self._utterances.append(Utterance(t))
 
     def speech_ended(self, t: int, start_t: int | None) -> None:
@@ -97,6 +95,12 @@ class Uplink:
                 utterance.end_t = t
                 return
         self._utterances.append(Utterance(t if start_t is None else start_t, t))
+
+    def speech_lost(self) -> None:
+        """Whoever heard the speech under way is gone: what was heard of it is an utterance."""
+        for utterance in self._utterances:
+            if utterance.end_t is None:
+                utterance.end_t = max(utterance.start_t, self.seen_t or 0)
 
     def audio(self, t: int, pcm: bytes) -> None:
         """A block of voice. Kept only while a line is up; what came before is trimmed or left out."""

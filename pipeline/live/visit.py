@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Annotated
+
+from pipeline.config.kinds import Range
 from pipeline.live.memory import Memory
 
 _NS = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class VisitOptions:
+    """One person's stay."""
+
+    ends_after_s: Annotated[float, Range(1, 86_400)] = 60.0
+    """Without speech and playback for so long, the visitor has left: all that was said is forgotten."""
 
 
 class Visit:

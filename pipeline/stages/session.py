@@ -7,12 +7,11 @@ import os
 import random
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pipeline import Audio, Event, Stage
-from pipeline.config.options import OptionError, Range
+from pipeline.config.options import OptionError
 from pipeline.config.service import choose
 from pipeline.live import effects as fx
 from pipeline.live import service, setup
@@ -21,6 +20,7 @@ from pipeline.live.conversation import Conversation
 from pipeline.live.failures import RARE_S, Failure, LineFailed
 from pipeline.live.store import Store
 from pipeline.live.uplink import Chunk
+from pipeline.live.visit import VisitOptions
 
 if TYPE_CHECKING:
     from pipeline.live.gemini import Line
@@ -30,14 +30,6 @@ OUTBOX = 64
 """Texts, contexts and results on their way to the service. Over it the oldest is dropped and counted."""
 STUBBORN = 3
 """Attempts to resume that may fail by the service's own word, before the session is begun anew."""
-
-
-@dataclass(frozen=True)
-class VisitOptions:
-    """One person's stay."""
-
-    ends_after_s: Annotated[float, Range(1, 86_400)] = 60.0
-    """Without speech and playback for so long, the visitor has left: all that was said is forgotten."""
 
 
 class Session(Stage):
@@ -52,7 +44,7 @@ class Session(Stage):
     voice: str = "Aoede"
     instruction: str = ""
     """Who the machine is and how it speaks."""
-    instruction_file: str | None = None
+    instruction_file: Path | None = None
     """The same as a file, relative to the configuration."""
     greeting: str = ""
     """How to greet, said to the model once a visit; empty: not at all."""
@@ -69,10 +61,15 @@ class Session(Stage):
         """Imports the SDK and builds its types. Raises OptionError for fields that it refuses, naming the key."""
         from pipeline.live import gemini  # here, so that who only describes this stage does not wait for the SDK
 
+        path = self.config_dir / self.instruction_file if self.instruction_file else None
+        try:
+            instruction = setup.instruction(self.instruction, path)
+        except (OSError, UnicodeDecodeError) as error:
+            raise OptionError(f"instruction_file: {path}: expected a readable UTF-8 text: {error}") from error
         self._wanted = setup.Wanted(
             model=self.model,
             voice=self.voice,
-            instruction=self._instruction(),
+            instruction=instruction,
             language=self.brief.language,
             modalities=self.modalities,
             input_transcription=self.input_transcription,
@@ -80,10 +77,14 @@ class Session(Stage):
             server_vad=self.server_vad,
             live=self.live,
         )
+        fields = setup.config(self._wanted, handle="checked", history_first=True)
         try:
-            gemini.check(setup.config(self._wanted, handle="checked", history_first=True))
+            gemini.check(fields)
         except gemini.BadField as error:
             raise OptionError(f"live: {error}") from error
+        if not setup.leaves_turns_to_the_service(fields):
+            key = "live: realtime_input_config.automatic_activity_detection.disabled"
+            raise OptionError(f"{key}: expected false: turns are the service's to detect here; see `server_vad`")
         gemini.warm_up()
         self._gemini = gemini
 
@@ -107,6 +108,7 @@ class Session(Stage):
         self._wake = asyncio.Event()
         self._renewal: asyncio.Future[None] | None = None
         self._said_kind = self._said_fault = ""
+        self._ear = ("", 0)
         self.state("waiting", f"connecting to {self._service}")
         self._say_store()
         self._do(self._talk.start(self.now_ns()))
@@ -127,12 +129,19 @@ class Session(Stage):
     def on_speech_started(self, event: Event) -> None:
         """The person began to speak."""
         if (t := _number(event, "t")) is not None:
+            self._ear = (event.src, event.inst)
             self._do(self._talk.speech_started(self.now_ns(), t))
 
     def on_speech_ended(self, event: Event) -> None:
         """The person ended."""
         if (t := _number(event, "t")) is not None:
             self._do(self._talk.speech_ended(self.now_ns(), t, _number(event, "start_t")))
+
+    def on_state(self, event: Event) -> None:
+        """Who heard speech begin was replaced: nobody will say that it ended."""
+        if event.src == self._ear[0] and event.inst > self._ear[1]:
+            self._ear = ("", 0)
+            self._talk.speech_lost(self.now_ns())
 
     def on_heard(self, event: Event) -> None:
         """What playback truly played."""
@@ -236,7 +245,7 @@ class Session(Stage):
         if visit is not None and visit != self._talk.visit.id:
             await line.close()  # it was dialled for a visitor who has left meanwhile: nobody else may hear of them
             return None
-        began_ns, newest = self.now_ns(), self._talk.turns.next_turn
+        began_ns, newest = self.now_ns(), self._talk.memory.answered_turn
         self._line = line
         try:
             failure = await self._serve(line, context, resumed=handle is not None)
@@ -245,7 +254,7 @@ class Session(Stage):
             self._do(self._talk.line_down(self.now_ns()))
             self._outbox.clear()  # what still holds is sent anew to the next line, after what it must know first
             await line.close()
-        self._backoff.worked((self.now_ns() - began_ns) / 1e9, self._talk.turns.next_turn > newest)
+        self._backoff.worked((self.now_ns() - began_ns) / 1e9, self._talk.memory.answered_turn > newest)
         if failure is not None and failure.forget_handle:
             self._talk.memory.forget_handle()
         return failure
@@ -309,11 +318,12 @@ class Session(Stage):
         attempt, self._said_kind = self._backoff.attempts, ""
         self.tell("connection", sticky=True, up=True, reason="", attempt=attempt, service=self._service)
         self._note("connected", {"service": self._service, "resumed": resumed, "attempt": attempt})
-        if self._service == "simulator":
-            self.state("degraded", service.standing_in(os.environ))
-        else:
-            self.state("live")
-        self._say_store()
+        self._say_state()
+
+    def _say_state(self) -> None:
+        standing_in = service.standing_in(os.environ) if self._service == "simulator" else ""
+        reason = "; ".join(part for part in (standing_in, self._store.fault) if part)
+        self.state("degraded" if reason else "live", reason)
 
     def _say_down(self, failure: Failure, wait_s: float) -> None:
         attempt = self._backoff.attempts
@@ -326,19 +336,12 @@ class Session(Stage):
         self._note("no connection", {"service": self._service, "reason": str(failure), "attempt": attempt}, "warning")
 
     def _say_store(self) -> None:
-        if self._store.fault and self._store.fault != self._said_fault:
-            self.log.warning("memory is not kept", reason=self._store.fault)
+        if self._store.fault == self._said_fault:
+            return
         self._said_fault = self._store.fault
-
-    def _instruction(self) -> str:
-        if self.instruction_file is None:
-            return self.instruction
-        path = self.config_dir / self.instruction_file
-        try:
-            text = path.read_text("utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise OptionError(f"instruction_file: {path}: expected a readable UTF-8 text: {error}") from error
-        return "\n\n".join(part for part in (self.instruction, text) if part)
+        self.log.warning("memory is not kept" if self._said_fault else "memory is kept again", reason=self._said_fault)
+        if self._line is not None:
+            self._say_state()
 
 
 def _number(event: Event, key: str) -> int | None:

@@ -276,3 +276,4 @@ def test_an_unwritable_memory_is_said_and_the_conversation_goes_on(place: Path) 
         booth.asks()
         booth.until(booth.answered)
         assert "memory is not kept" in (place / "session.stderr").read_text()
+        assert "session.sqlite cannot be used" in booth.bodies("state")[-1]["reason"]

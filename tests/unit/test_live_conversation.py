@@ -309,6 +309,19 @@ def test_a_late_transcript_of_the_visitor_before_is_told_to_nobody() -> None:
     assert not any("secret" in body["text"] for body in talk.told("caption"))
 
 
+def test_speech_whose_end_nobody_will_say_holds_neither_turn_nor_visit() -> None:
+    talk = Talk()
+    talk.up()
+    talk.do(talk.core.speech_started(talk.now, talk.now))
+    talk.voice_to(talk.now + S)
+    talk.core.speech_lost(talk.now)
+    talk.says(SECOND, m.TurnComplete())
+    talk.hears(1, 24_000)
+    assert not talk.core.turns.open
+    talk.wait(61)
+    assert talk.told("visit")[-1]["open"] is False
+
+
 def test_a_killed_session_is_followed_by_one_that_goes_on() -> None:
     talk = Talk(greeting="Greet them.")
     talk.up()

@@ -13,7 +13,14 @@ import pytest
 from pipeline.live import gemini
 from pipeline.live.failures import LineFailed
 from pipeline.live.service import has_key, standing_in, target
-from pipeline.live.setup import ServerVad, Wanted, config, takes_history_first
+from pipeline.live.setup import (
+    ServerVad,
+    Wanted,
+    config,
+    instruction,
+    leaves_turns_to_the_service,
+    takes_history_first,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -64,6 +71,18 @@ def test_live_is_laid_over_the_options_in_either_spelling_and_null_removes() -> 
     fields = config(Wanted("m", "Aoede", language="en-GB", live=live), history_first=True)
     assert fields["speech_config"] == {"voice_config": {"prebuilt_voice_config": {"voice_name": "Aoede"}}}
     assert not takes_history_first(fields)
+
+
+def test_turns_that_the_client_would_have_to_detect_are_found_out() -> None:
+    assert leaves_turns_to_the_service(config(ALL))
+    live = {"realtimeInputConfig": {"automaticActivityDetection": {"disabled": True}}}
+    assert not leaves_turns_to_the_service(config(Wanted("m", live=live)))
+
+
+def test_the_instruction_is_text_and_file(tmp_path: Path) -> None:
+    (tmp_path / "i.md").write_text("Be kind.\n")
+    assert instruction("Be brief.", tmp_path / "i.md") == "Be brief.\n\nBe kind."
+    assert instruction("Be brief.", None) == "Be brief."
 
 
 def test_the_case_of_a_persons_own_data_is_left_alone() -> None:
