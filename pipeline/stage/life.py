@@ -48,6 +48,7 @@ def run(cls: type[Stage], brief: Brief) -> None:
         _live(stage, link)
     except OptionError as error:
         stage.log.error("configuration refused", error=str(error))
+        link.closing_reason = str(error)
         code = exits.CONFIG
     except (WorldError, NameTaken) as error:
         stage.log.warning("stage gives way", reason=str(error))
