@@ -210,22 +210,6 @@ class PulseServer:
             player.kill()
             player.wait(5)
 
-    @contextlib.contextmanager
-    def record(self, path: Path, *, source: str = "speaker.monitor", rate: int = 48_000) -> Iterator[Path]:
-        """Record while inside: raw s16le mono at `rate`, complete when left."""
-        with path.open("wb") as file:
-            recorder = subprocess.Popen(
-                ["parec", "-d", source, "--latency-msec=10", "--raw", f"--rate={rate}", "--channels=1"],
-                env=self.env, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.DEVNULL,
-            )  # fmt: skip
-            self._children.append(recorder)
-            try:
-                wait_until(lambda: path.stat().st_size > 0, 5.0, f"the first sound recorded from {source}")
-                yield path
-            finally:
-                recorder.send_signal(signal.SIGINT)
-                recorder.wait(5)
-
     def clients_of(self, kind: str, pid: int) -> list[str]:
         """Names of sources (`source-outputs`) or sinks (`sink-inputs`) that process `pid` is connected to."""
         import json
