@@ -28,6 +28,7 @@ FLUSH_S = 0.5
 """Longest wait at the end for room in the queue, and again for the lines in it."""
 BOOKKEEPING = ("inst",)
 """Fields that a program wants and a person at a terminal does not."""
+CLEAR_LINE = "\r\x1b[K"
 SECRET_WORDS = ("KEY", "TOKEN", "SECRET", "PASSWORD")
 SECRET_LENGTH = 8
 """Shorter values of such variables are left alone: hiding `1` would hide half of the log."""
@@ -43,18 +44,22 @@ class Outlet(Protocol):
 class StreamOutlet:
     """A terminal or a pipe. A reader that has gone costs the lines only."""
 
-    def __init__(self, stream: IO[str], secrets: tuple[str, ...]) -> None:
+    def __init__(self, stream: IO[str], secrets: tuple[str, ...], terminal_level: str = "debug") -> None:
         self._stream, self._secrets = stream, secrets
         self._console = structlog.dev.ConsoleRenderer(pad_event_to=28) if stream.isatty() else None
+        self._terminal_level = LEVELS[terminal_level]
         self.lost = 0
 
     def write(self, event: MutableMapping[str, Any]) -> None:
         """Write one line."""
         if self._console is None:
             line = as_json(event)
+        elif LEVELS.get(str(event.get("level")), LEVELS["error"]) < self._terminal_level:
+            return
         else:
             shown = {key: value for key, value in event.items() if key not in BOOKKEEPING}
             line = str(self._console(None, "", {**shown, "timestamp": str(event.get("timestamp", ""))[11:23]}))
+            line = CLEAR_LINE + line  # the screen's changing line may stand here
         try:
             self._stream.write(hide(line, self._secrets) + "\n")
             self._stream.flush()
@@ -158,10 +163,15 @@ class _Sink:
     debug = info = warning = error = critical = msg
 
 
-def for_supervisor(level: str = "info", file: Path | None = None, cap_mb: float = 5) -> None:
-    """Log to stderr (readable if it is a terminal) and, if given, to a capped file. Call once, early."""
+def for_supervisor(
+    level: str = "info", file: Path | None = None, cap_mb: float = 5, terminal_level: str = "debug"
+) -> None:
+    """Log to stderr (readable if it is a terminal) and, if given, to a capped file. Call once, early.
+
+    `terminal_level`: what a terminal shows at least; where the screen shows the conversation, warnings are enough.
+    """
     secrets = _secrets(os.environ)
-    outlets: list[Outlet] = [StreamOutlet(sys.stderr, secrets)]
+    outlets: list[Outlet] = [StreamOutlet(sys.stderr, secrets, terminal_level)]
     if file is not None:
         outlets.append(FileOutlet(file, cap_mb, secrets))
     queued = Queued(outlets)

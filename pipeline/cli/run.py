@@ -39,7 +39,8 @@ def run(args: argparse.Namespace) -> int:
         places.make_run(run_dir)
         with places.RunLock(run_dir):
             state = places.make_state(pipeline.name, run_dir)
-            log.for_supervisor(pipeline.log.level, pipeline.log.path(state.path), pipeline.log.cap_mb)
+            shown = "warning" if sys.stdout.isatty() else "debug"  # the screen tells the rest there
+            log.for_supervisor(pipeline.log.level, pipeline.log.path(state.path), pipeline.log.cap_mb, shown)
             if state.degraded:
                 structlog.get_logger().warning("state directory unfit", reason=state.degraded)
             return app.run(pipeline, run_dir, state.path)

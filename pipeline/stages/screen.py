@@ -13,6 +13,7 @@ from pipeline import Event, Stage
 
 DIM, BOLD, CYAN, GREEN, YELLOW, RED, PLAIN = (f"\x1b[{code}m" for code in (2, 1, 36, 32, 33, 31, 0))
 CLEAR_LINE = "\r\x1b[K"
+PASSING = ("starting", "primed", "stopping")
 BAR_CELLS, FLOOR_DBFS = 24, -60.0
 
 
@@ -66,8 +67,10 @@ class Screen(Stage):
         self._level = ""
 
     def on_stage(self, event: Event) -> None:
-        """A stage changed its state."""
+        """A stage changed its state. What every start goes through is not worth a line."""
         body = event.body
+        if body["state"] in PASSING:
+            return
         style = {"live": GREEN, "degraded": YELLOW, "waiting": YELLOW, "muted": YELLOW}.get(body["state"], DIM)
         reason = f": {body['reason']}" if body.get("reason") else ""
         self._canvas.line(f"{body['stage']:>10}  {body['state']}{reason}", style)
@@ -116,6 +119,10 @@ class Screen(Stage):
             self._canvas.line(f"{'':>10}  connected to {body.get('service', 'the service')}", DIM)
         else:
             self._canvas.line(f"{'':>10}  no connection: {body.get('reason', '')}", RED)
+
+    def on_recorded(self, event: Event) -> None:
+        """A recording is complete."""
+        self._canvas.line(f"{'':>10}  what the visitor heard is recorded in {event.body['file']}", BOLD)
 
     def stop(self) -> None:
         """Leave a clean line behind."""

@@ -58,6 +58,7 @@ class WavSink(Stage):
     def stop(self) -> None:
         """Close the file and say where it lies."""
         self._wav.close()
+        self.tell("recorded", file=str(self._wav.path))
         self.log.info("what the visitor heard is recorded", file=str(self._wav.path), lost_bytes=self._wav.lost_bytes)
 
     def _write_block(self) -> None:
