@@ -73,7 +73,7 @@ def test_every_channel_of_an_array_can_be_had(pulse: PulseServer, python: Python
 
 def test_a_speaker_queues_three_periods(pulse: PulseServer, python: Python) -> None:
     process = python(SPEAK.format(device="speak"))
-    assert line(process) == ["open", "48000", "1 768\n"]
+    assert line(process) == ["open", "48000", "1 1536\n"]
     assert pulse.clients_of("sink-inputs", process.pid) == ["speaker"]
 
 
