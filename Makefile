@@ -6,7 +6,8 @@ ARGS ?=
 VENV := .venv
 PY := $(VENV)/bin/python
 PIPELINE := $(PY) -m pipeline
-PYTEST := $(PY) -m pytest
+# most tests wait for something to happen: four at a time on two cores
+PYTEST := $(PY) -m pytest -n 4 --dist worksteal
 
 .PHONY: run check status devices tap simulate lint format test test-fast setup setup-test clean
 .DEFAULT_GOAL := run

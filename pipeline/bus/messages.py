@@ -89,3 +89,8 @@ class Event:
     inst: int = 0
     sent: int = 0
     """Monotonic ns at which it was sent; a sticky event keeps the time of its first sending in no field of its own."""
+
+    def number(self, key: str) -> int | None:
+        """A whole number of the body; None for what is absent or was said wrong, which must not end a conversation."""
+        value = self.body.get(key)
+        return value if isinstance(value, int) and not isinstance(value, bool) else None

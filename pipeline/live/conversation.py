@@ -79,7 +79,7 @@ class Conversation:
         self.memory.epoch = self.downlink.epochs.epoch
         effects: list[Effect] = [Save()]
         if self.visit.is_over(now_ns):
-            effects.insert(0, self._tell_visit(open_=False))
+            effects = [self._tell_visit(open_=False), *effects]
             self.memory.forget_visit()
         if self.visit.id is not None:
             effects.append(self._tell_visit(open_=True))
@@ -224,7 +224,7 @@ class Conversation:
         if playing or not self.uplink.quiet:
             self.visit.active(now_ns)
         if self.visit.is_over(now_ns):
-            effects += self._visit_ends(now_ns)
+            effects += self.visitor_left(now_ns)
         self._quiet(now_ns)
         if self.uplink.ended_sent and not self._said_end:
             self._said_end, self._last_ns = True, now_ns
@@ -317,8 +317,7 @@ class Conversation:
 
     def _keep_turn(self) -> None:
         turn = self.turns.turn
-        kept = None if turn is None else OpenTurn(turn.id, turn.kind, turn.text, turn.speech_ended_t)
-        self.memory.open_turn = kept
+        self.memory.open_turn = turn and OpenTurn(turn.id, turn.kind, turn.text, turn.speech_ended_t)
 
     def _answered(self, until_t: int | None) -> list[Effect]:
         if until_t is None or not self.uplink.answered(until_t):
@@ -336,15 +335,17 @@ class Conversation:
             # Kept in mind only: a write a tick would wear out the disk.
             self.uplink.answered(self.uplink.sent_t - int(t.STALL_S * _NS))
 
-    def _visit_ends(self, now_ns: int) -> list[Effect]:
+    def visitor_left(self, now_ns: int) -> list[Effect]:
+        """The visit is over; nothing of it is kept."""
+        if self.visit.id is None:
+            return []
         effects = self._changes(self.turns.abandon(now_ns), now_ns)
-        gone = self._tell_visit(open_=False)
+        effects.append(self._tell_visit(open_=False))
         self.memory.forget_visit()
         self.transcript.forget()
-        if self.uplink.seen_t is not None:
-            effects += self._answered(self.uplink.seen_t)
+        effects += self._answered(self.uplink.seen_t)
         # Whoever comes next must not be answered out of this visitor's context.
-        return [*effects, gone, Save(), Renew("the visit is over")]
+        return [*effects, Save(), Renew("the visit is over")]
 
     def _tell_visit(self, *, open_: bool) -> Tell:
         return Tell("visit", {"id": self.visit.id, "open": open_}, sticky=True, log=True)

@@ -79,8 +79,11 @@ def _live(stage: Stage, link: Link) -> None:
     if link.brief.lifeline is not None:
         poller.register(link.brief.lifeline, zmq.POLLIN)
     poller.register(link.control.socket, zmq.POLLIN)
-    while not link.going and not link.stopping:
-        _wait(poller, link, link.turn())
+    while True:
+        again_s = link.turn()
+        if link.going or link.stopping:
+            break
+        _wait(poller, link, again_s)
     if link.stopping:
         return
     link.open()

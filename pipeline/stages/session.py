@@ -128,14 +128,14 @@ class Session(Stage):
 
     def on_speech_started(self, event: Event) -> None:
         """The person began to speak."""
-        if (t := _number(event, "t")) is not None:
+        if (t := event.number("t")) is not None:
             self._ear = (event.src, event.inst)
             self._do(self._talk.speech_started(self.now_ns(), t))
 
     def on_speech_ended(self, event: Event) -> None:
         """The person ended."""
-        if (t := _number(event, "t")) is not None:
-            self._do(self._talk.speech_ended(self.now_ns(), t, _number(event, "start_t")))
+        if (t := event.number("t")) is not None:
+            self._do(self._talk.speech_ended(self.now_ns(), t, event.number("start_t")))
 
     def on_state(self, event: Event) -> None:
         """Who heard speech begin was replaced: nobody will say that it ended."""
@@ -145,9 +145,13 @@ class Session(Stage):
 
     def on_heard(self, event: Event) -> None:
         """What playback truly played."""
-        epoch, at = _number(event, "epoch"), _number(event, "at")
+        epoch, at = event.number("epoch"), event.number("at")
         if epoch is not None and at is not None:
             self._do(self._talk.heard(self.now_ns(), epoch, at))
+
+    def on_visitor_left(self, _event: Event) -> None:
+        """A sensor saw them go."""
+        self._do(self._talk.visitor_left(self.now_ns()))
 
     def on_text_in(self, event: Event) -> None:
         """Somebody typed."""
@@ -213,6 +217,7 @@ class Session(Stage):
             self._renew("it takes less voice than it is given")
         if self._talk.at_rest(self.now_ns()):
             self._note("the conversation is over", {})
+            self._do(self._talk.visitor_left(self.now_ns()))
             self.ended()
             return
         self.after(TICK_S, self._tick)
@@ -342,9 +347,3 @@ class Session(Stage):
         self.log.warning("memory is not kept" if self._said_fault else "memory is kept again", reason=self._said_fault)
         if self._line is not None:
             self._say_state()
-
-
-def _number(event: Event, key: str) -> int | None:
-    """A whole number of an event's body; None for what a foreign stage got wrong: it must not end a conversation."""
-    value = event.body.get(key)
-    return value if isinstance(value, int) else None

@@ -40,14 +40,12 @@ class WavSink(Stage):
         """A frame of a reply."""
         if audio.epoch is None or audio.at is None:
             return
-        before = self._jitter.epoch
-        if self._jitter.push(audio.epoch, audio.at, audio.samples, self.now_ns()) and before >= 0:
-            self._flushed()
+        self._renew(audio.epoch)
+        self._jitter.push(audio.epoch, audio.at, audio.samples, self.now_ns())
 
     def on_flush(self, event: Event) -> None:
         """Older speech must no longer be heard."""
-        if self._jitter.flush(event.body["epoch"]):
-            self._flushed()
+        self._renew(event.body["epoch"])
 
     def step(self) -> float:
         """Write the blocks whose time has come."""
@@ -86,9 +84,14 @@ class WavSink(Stage):
         if self._jitter.drained or now_ns - self._heard_said_ns >= HEARD_EVERY_NS:
             self._say_heard(now_ns)
 
-    def _flushed(self) -> None:
-        self._heard_at = 0
-        self._speaking = False
+    def _renew(self, epoch: int) -> None:
+        """A newer epoch: what was heard of the one before is said where it was cut."""
+        if epoch <= self._jitter.epoch:
+            return
+        if self._jitter.epoch >= 0:
+            self._say_heard(self.now_ns())
+        self._jitter.flush(epoch)
+        self._heard_at, self._speaking = 0, False
         self._say_heard(self.now_ns())
 
     def _say_heard(self, now_ns: int) -> None:

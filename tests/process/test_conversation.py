@@ -56,6 +56,8 @@ def test_the_demonstration_talks_says_where_its_recording_lies_and_ends_by_itsel
         reply = machine.run_dir / "reply.wav"
         assert str(reply) in log + screen
         assert longest_speech_s(reply) > 4.0
+        kept = b"".join(path.read_bytes() for path in (home / "state").rglob("*") if path.is_file())
+        assert not any(caption.encode() in kept for caption in machine.captions("machine")), "the visitor has left"
         assert not machine.processes() or not any(alive(pid) for pid in machine.processes().values())
 
 
