@@ -58,8 +58,6 @@ class Conversation:
         self._said_end = False
         self._usage = m.Usage()
 
-    # What a stage needs to know
-
     def at_rest(self, now_ns: int) -> bool:
         """The source has ended, everything was sent, answered and heard."""
         return (
@@ -317,7 +315,7 @@ class Conversation:
 
     def _keep_turn(self) -> None:
         turn = self.turns.turn
-        self.memory.open_turn = turn and OpenTurn(turn.id, turn.kind, turn.text, turn.speech_ended_t)
+        self.memory.open_turn = OpenTurn(turn.id, turn.kind, turn.text, turn.speech_ended_t) if turn else None
 
     def _answered(self, until_t: int | None) -> list[Effect]:
         if until_t is None or not self.uplink.answered(until_t):
