@@ -135,9 +135,7 @@ def test_the_channel_that_is_asked_for(
     assert (peak > 3_000) if loud else (peak < 50)
 
 
-def test_every_channel_goes_on_and_frontend_chooses(
-    pulse: PulseServer, nursery: Nursery, supervisor: Speaks
-) -> None:
+def test_every_channel_goes_on_and_frontend_chooses(pulse: PulseServer, nursery: Nursery, supervisor: Speaks) -> None:
     pulse.load_mic("array", channels=4, rate=44_100)
     nursery.stages["capture"]["options"] = {"device": "array", "channel": "all"}  # type: ignore[index]
     nursery.stages["frontend"]["options"] = {"channel": "0"}  # type: ignore[index]
@@ -194,9 +192,7 @@ def test_a_hung_read_is_ended_by_sigterm(pulse: PulseServer, nursery: Nursery, s
     assert process.wait(1) == -15
 
 
-def test_muted_the_device_is_closed_and_opens_again(
-    pulse: PulseServer, nursery: Nursery, supervisor: Speaks
-) -> None:
+def test_muted_the_device_is_closed_and_opens_again(pulse: PulseServer, nursery: Nursery, supervisor: Speaks) -> None:
     live(nursery, "capture", "frontend")
     pid = nursery.processes["capture"].pid
     flowing(nursery, "voice")
@@ -240,9 +236,7 @@ def test_the_machine_does_not_hear_itself(pulse: PulseServer, nursery: Nursery, 
     assert gated_s == pytest.approx(3 * (speech.size / 24_000 + 0.3), rel=0.1)
 
 
-def test_killed_in_mid_speech_frontend_loses_nothing(
-    pulse: PulseServer, nursery: Nursery, supervisor: Speaks
-) -> None:
+def test_killed_in_mid_speech_frontend_loses_nothing(pulse: PulseServer, nursery: Nursery, supervisor: Speaks) -> None:
     (nursery.run_dir / "reader.py").write_text(READER)
     live(nursery, "capture", "frontend", "session")
     flowing(nursery, "echo")
