@@ -10,13 +10,49 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 Answer = dict[str, Any]
 
 
+class Process(Protocol):
+    """A child process."""
+
+    pid: int
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit code, or minus the signal. Raises subprocess.TimeoutExpired."""
+
+
+class Starter(Protocol):
+    """A way of starting a child that answers for a module, leader of its own session."""
+
+    def __call__(
+        self, module: str, question: IO[bytes], answers: IO[bytes], noise: IO[bytes], environ: Mapping[str, str]
+    ) -> Process:
+        """The files are its stdin, stdout and stderr."""
+
+
+def by_exec(
+    module: str, question: IO[bytes], answers: IO[bytes], noise: IO[bytes], environ: Mapping[str, str]
+) -> Process:
+    """A new interpreter: works everywhere."""
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", module],
+        stdin=question,
+        stdout=answers,
+        stderr=noise,
+        env=environ,
+        start_new_session=True,
+    )
+
+
 def ask(
-    module: str, requests: Sequence[Mapping[str, Any]], environ: Mapping[str, str], timeout_s: float
+    module: str,
+    requests: Sequence[Mapping[str, Any]],
+    environ: Mapping[str, str],
+    timeout_s: float,
+    start: Starter = by_exec,
 ) -> tuple[dict[str, Answer], dict[str, str]]:
     """What `python -m MODULE` answers to each request, and what became of those without an answer, both by `name`.
 
@@ -26,7 +62,7 @@ def ask(
     ends: dict[str, str] = {}
     left = list(requests)
     while left:
-        given, end = _ask(module, left, environ, timeout_s)
+        given, end = _ask(module, left, environ, timeout_s, start)
         answers.update(given)
         left = [request for request in left if request["name"] not in given]
         if left:
@@ -35,20 +71,13 @@ def ask(
 
 
 def _ask(
-    module: str, requests: Sequence[Mapping[str, Any]], environ: Mapping[str, str], timeout_s: float
+    module: str, requests: Sequence[Mapping[str, Any]], environ: Mapping[str, str], timeout_s: float, start: Starter
 ) -> tuple[dict[str, Answer], str]:
     """The answers of one child, and how it ended. Files, not pipes, which a grandchild may hold open for ever."""
     with _scratch() as question, _scratch() as answers, _scratch() as noise:
         question.write(json.dumps(requests).encode())
         question.seek(0)
-        child = subprocess.Popen(
-            [sys.executable, "-P", "-m", module],
-            stdin=question,
-            stdout=answers,
-            stderr=noise,
-            env=_environ(environ),
-            start_new_session=True,
-        )
+        child = start(module, question, answers, noise, _environ(environ))
         end = f"took more than {timeout_s:g} s"
         try:
             code = child.wait(timeout_s)

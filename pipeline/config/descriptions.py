@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.config.child import ask
+from pipeline.config.child import Starter, ask, by_exec
 from pipeline.config.kinds import Field, from_json
 
 IMPORT_S: Final = 30.0
@@ -40,11 +40,15 @@ Described = Description | Unusable
 
 
 def describe_stages(
-    uses: Mapping[str, str | None], config_dir: Path, environ: Mapping[str, str], timeout_s: float = IMPORT_S
+    uses: Mapping[str, str | None],
+    config_dir: Path,
+    environ: Mapping[str, str],
+    timeout_s: float = IMPORT_S,
+    start: Starter = by_exec,
 ) -> dict[str, Described]:
     """Each stage of `uses` (name to its `use`) described by a child process that imports it."""
     asked = [{"name": name, "use": use, "config_dir": str(config_dir)} for name, use in uses.items()]
-    answers, ends = ask("pipeline.config.describe", asked, environ, timeout_s)
+    answers, ends = ask("pipeline.config.describe", asked, environ, timeout_s, start)
     remedy = "move work from the top of the module into `prime` or `start`"
     unusable = {name: Unusable(f"importing its module {end}", remedy=remedy) for name, end in ends.items()}
     return {name: _described(answer) for name, answer in answers.items()} | unusable

@@ -38,7 +38,7 @@ def load(
 
     top = read_top(tree, file.stem, findings)
     stages, described = read_stages(
-        tree, environ, findings, lambda uses: describer(uses, file.parent, environ) if uses else {}
+        tree, top, environ, findings, lambda uses: describer(uses, file.parent, environ) if uses else {}
     )
     findings.raise_any()
     return Pipeline(

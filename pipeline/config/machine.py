@@ -13,7 +13,7 @@ from pipeline.config.descriptions import Described, Description
 from pipeline.config.errors import Findings, nearest
 from pipeline.config.kinds import Field, table_fields
 from pipeline.config.options import RESERVED, build_value
-from pipeline.config.tables import LogTable, StageTable
+from pipeline.config.tables import LogTable, Restart, StageTable
 from pipeline.config.tree import Node, empty_table, without
 from pipeline.config.wiring import Place, flow_order, wire
 from pipeline.config.words import Words, read_words
@@ -36,6 +36,8 @@ class Top:
     name: str = ""
     language: str = "en-GB"
     stages: dict[str, Any] = field(default_factory=dict)
+    restart: Restart = field(default_factory=Restart)
+    """Of every stage that says nothing else."""
     log: LogTable = field(default_factory=LogTable)
 
 
@@ -59,7 +61,7 @@ def read_top(tree: Node, stem: str, findings: Findings) -> Top:
 
 
 def read_stages(
-    tree: Node, environ: Mapping[str, str], findings: Findings, describe: Describe
+    tree: Node, top: Top, environ: Mapping[str, str], findings: Findings, describe: Describe
 ) -> tuple[list[StageTable], Mapping[str, Described]]:
     """The stages, wired and in the order of the audio, and what their classes say."""
     nodes = _named(tree, findings)
@@ -67,7 +69,7 @@ def read_stages(
     sound = {service.SIMULATOR}
     for name, node in nodes.items():
         before = len(findings)
-        words[name] = read_words(name, node, findings)
+        words[name] = _inherit(read_words(name, node, findings), node, top)
         if len(findings) == before:
             sound.add(name)
     described = dict(describe({name: word.use for name, word in words.items() if word.may_be_class}))
@@ -114,6 +116,14 @@ def _named(tree: Node, findings: Findings) -> dict[str, Node]:
         else:
             findings.add(stage.origin, key, "no table", expected=f"{name}: {{OPTION: VALUE}}, or {name}: {{}}")
     return fit
+
+
+def _inherit(words: Words, node: Node, top: Top) -> Words:
+    """What the stage says of restarts, laid over what the machine says."""
+    said = node.table.get("restart")
+    given = {key for key, value in said.table.items() if value.value is not None} if said is not None else set()
+    own = {key: value for key, value in vars(words.restart).items() if key in given}
+    return replace(words, restart=replace(top.restart, **own))
 
 
 def _table(name: str, node: Node, words: Words, found: Described | None, findings: Findings) -> StageTable:

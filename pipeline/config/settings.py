@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pipeline.config import service
 from pipeline.config.descriptions import Described, Description
 from pipeline.config.kinds import written
-from pipeline.config.tables import Restart, Setting, StageTable
+from pipeline.config.tables import Setting, StageTable
 from pipeline.config.tree import Node, Path_
 from pipeline.config.yaml_text import core_scalar
 
@@ -31,6 +31,7 @@ def settings(
         yield from _flat((key,), getattr(top, key), tree)
     for table in stages:
         yield from _stage(table, tree, described.get(table.name))
+    yield from _flat(("restart",), written(top.restart), tree)
     yield from _flat(("log",), written(top.log), tree)
 
 
@@ -62,8 +63,9 @@ def _stage(table: StageTable, tree: Node, found: Described | None) -> Iterator[S
         yield from _flat((*above, "endpoint"), table.endpoint, tree)
     yield from _flat((*above, "env"), table.env, tree)
     yield from _flat((*above, "required"), table.required, tree)
-    if table.restart != Restart():
-        yield from _flat((*above, "restart"), written(table.restart), tree)
+    said = _exactly(tree, (*above, "restart"))
+    if said is not None and said.table:
+        yield from _flat((*above, "restart"), {key: getattr(table.restart, key) for key in said.table}, tree)
 
 
 def _filled(default: Any, value: Any) -> Any:

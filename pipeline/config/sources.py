@@ -95,7 +95,7 @@ def _kept(over: Node) -> frozenset[str]:
 
 def _holds_tables(path: tuple[str, ...]) -> bool:
     """Whether a key with nothing after it is an empty table here: somebody commented out all that stood below it."""
-    return path in {("stages",), ("log",)} or (len(path) == 2 and path[0] == "stages")
+    return path in {("stages",), ("restart",), ("log",)} or (len(path) == 2 and path[0] == "stages")
 
 
 def _chain(path: Path, environ: Mapping[str, str], findings: Findings, above: list[tuple[Path, Origin]]) -> Node:

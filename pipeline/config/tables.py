@@ -11,10 +11,15 @@ from pipeline.config.kinds import Range
 
 @dataclass(frozen=True)
 class Restart:
-    """How often a stage may crash: more than `burst` times in `window_s` seconds is escalated."""
+    """How often a stage may crash, and when it is replaced before it does."""
 
     burst: Annotated[int, Range(1)] = 5
+    """More crashes than that in `window_s` seconds are escalated."""
     window_s: Annotated[float, Range(1)] = 60
+    max_rss_mb: Annotated[float, Range(1)] | None = None
+    """Megabytes of resident memory over which it is replaced when nobody speaks; None: whatever it takes."""
+    max_age_h: Annotated[float, Range(0.001)] | None = None
+    """Hours after which it is; None: it may grow as old as it likes."""
 
 
 @dataclass(frozen=True)
