@@ -10,8 +10,12 @@ from pipeline.bus.messages import REPLY_RATE, Audio
 Place = int | tuple[int, int]
 """A place in a stream: `t` in ns, or `(epoch, at)`."""
 
-RING_S = {"mic": 2.0, "voice": 30.0, "reply": 300.0}
-"""Seconds that a writer keeps of each stream; 2 s of any other. A reply is also forgotten once it has been heard."""
+RING_S = {"mic": 5.0, "voice": 30.0, "reply": 300.0}
+"""Seconds that a writer keeps of each stream; 2 s of any other. A reply is also forgotten once it has been heard.
+
+mic: a frozen frontend is noticed after 2 s and its successor reads 2.8 to 3.2 s after the freeze; with 2 s kept the
+person lost more than a second of their sentence.
+"""
 
 MAX_RING_BYTES = 32 * 2**20
 """A writer's bound whatever the format: 300 s of a reply are 14 MB, 2 s of eight channels at 192 kHz 6 MB."""

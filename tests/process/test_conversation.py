@@ -17,9 +17,10 @@ pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
 
 STAGES = ("capture", "frontend", "session", "playback")
 ROOT = Path(__file__).resolve().parents[2]
+VOICES = ROOT / "tests" / "recordings"
 SHORT = (
     f"stages.simulator={{script: {ROOT}/tests/rig/short_answers.yaml, notice: false}}",
-    "stages.capture.files=[recordings/not_ill_disposed.wav, recordings/made_amiable.wav]",
+    f"stages.capture.files=[{VOICES}/not_ill_disposed.wav, {VOICES}/made_amiable.wav]",
 )
 """Two questions with short answers, where it does not matter what is said."""
 
@@ -92,7 +93,7 @@ def test_a_conversation_is_answered_to_its_end_though_a_stage_is_killed_in_mid_a
 
 def test_a_question_asked_while_the_service_is_away_for_8_seconds_is_answered_after_its_return(home: Path) -> None:
     service = Service(home, f"{ROOT}/tests/rig/short_answers.yaml")
-    files = "stages.capture.files=[recordings/not_ill_disposed.wav]"
+    files = f"stages.capture.files=[{VOICES}/not_ill_disposed.wav]"
     sets = ["stages.session.service=gemini", "stages.capture.lead_s=1.5", files]
     try:
         with Machine(home, "demo.yaml", sets, service.environ) as machine:
