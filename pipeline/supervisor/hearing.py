@@ -50,6 +50,9 @@ class Hearing:
             return
         if slot.leaving is not None and word.number == slot.leaving.child.inst and word.kind == "bye":
             _bye(slot.leaving, word)
+        if slot.incoming is not None and word.number == slot.incoming.child.inst:
+            self._of_incoming(slot.incoming, word)
+            return
         if slot.run is None or word.number != slot.run.child.inst:
             return  # the last words of one that was replaced
         self._of_stage(slot, slot.run, word)
@@ -75,6 +78,16 @@ class Hearing:
             _bye(run, word)
         elif word.kind == "now":
             self._control.say(run.identity, "now", monotonic_ns=time.monotonic_ns())
+
+    def _of_incoming(self, run: Run, word: Word) -> None:
+        """A process that is primed to take a stage over: it waits for its `go`, and the table is not its yet."""
+        run.connected = True
+        if word.kind == "hello":
+            run.owns_device = run.owns_device or word.fields.get("device") is True
+        elif word.kind == "primed":
+            run.pulse.primed()
+        elif word.kind == "bye":
+            _bye(run, word)
 
     def go(self, run: Run) -> None:
         """Let a primed process take its name, sockets and devices."""

@@ -62,9 +62,12 @@ class Slot:
     reason: str = ""
     history: History = field(default_factory=History)
     run: Run | None = None
+    incoming: Run | None = None
+    """A process that is primed while `run` works, and takes its place when that one ends."""
     leaving: Run | None = None
     """A dead process whose last word may still be under way."""
-    inst: int = 0
+    issued: int = 0
+    """The newest `inst` given to a process of it."""
     restarts: int = 0
     stopping: bool = False
     """Whatever it exits with now was asked for."""
@@ -84,14 +87,24 @@ class Slot:
         """Of the stage."""
         return self.table.name
 
+    @property
+    def processes(self) -> list[Run]:
+        """What runs of it: the one that works, the one that is to follow."""
+        return [run for run in (self.run, self.incoming) if run is not None]
+
+    @property
+    def inst(self) -> int:
+        """Of the process that works, else of the last one."""
+        return self.run.child.inst if self.run is not None else self.issued
+
     def next_inst(self) -> int:
         """A number above every earlier one of this stage, also of earlier supervisors: ms of the monotonic clock.
 
         The clock instead of a file, because a read-only or full disk must not repeat a number: readers take what an
         old number says for stale. Only a reboot sets it back, and nobody who read the old ones survives that.
         """
-        self.inst = max(self.inst + 1, time.monotonic_ns() // 1_000_000)
-        return self.inst
+        self.issued = max(self.issued + 1, time.monotonic_ns() // 1_000_000)
+        return self.issued
 
     def cancel_start(self) -> None:
         """It will not be started by the timer that waits for it."""

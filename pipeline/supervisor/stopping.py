@@ -25,6 +25,7 @@ class OrderedStop:
         for slot in supervisor.slots.values():
             slot.stopping, slot.start_again = True, False
             slot.cancel_start()
+            supervisor.swaps.drop(slot)
             if slot.run is None:
                 supervisor.telling.state(slot, slot.state if slot.state in ("ended", "failed") else "stopping")
         self._next()

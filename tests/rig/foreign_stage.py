@@ -25,6 +25,7 @@ control = context.socket(zmq.DEALER)
 control.setsockopt(zmq.IDENTITY, f"{os.environ['PIPELINE_STAGE']}/{os.environ['PIPELINE_INST']}".encode())
 control.setsockopt(zmq.LINGER, 200)
 sent = taken = 0
+leaked: list[bytes] = []
 
 
 def say(kind: str, **fields: object) -> None:
@@ -78,6 +79,8 @@ def main() -> None:
     poller.register(control, zmq.POLLIN)
     poller.register(lifeline, zmq.POLLIN)
     say("hello", pid=os.getpid(), device=BEHAVIOUR == "device")
+    if BEHAVIOUR == "die_primed" and os.path.exists(os.path.join(WIRING["config_dir"], "die")):
+        leave(3)
     if BEHAVIOUR != "half":
         say("primed")
     is_live, state = False, "degraded" if BEHAVIOUR == "degraded" else "live"
@@ -93,6 +96,8 @@ def main() -> None:
             elif kind == "stop" and BEHAVIOUR != "stubborn":
                 print("stopping", flush=True)
                 leave(0)
+        if is_live and BEHAVIOUR == "leak":
+            leaked.append(b"x" * 5_000_000)
         if is_live:
             sent += 50
             taken += 0 if BEHAVIOUR == "deaf" else 50

@@ -182,12 +182,13 @@ def main() -> None:
     """The supervisor's process."""
     from pipeline import log
     from pipeline.config import LogTable, Pipeline, Restart, StageTable
-    from pipeline.supervisor import health
+    from pipeline.supervisor import health, swap
     from pipeline.supervisor.app import run
 
     spec = json.loads(sys.argv[1])
     log.for_supervisor("debug")
     health.START_S = spec["start_s"]
+    swap.AGE_S = 0.3
     stages = []
     for name, table in spec["stages"].items():
         restart = Restart(**table.pop("restart", {}))

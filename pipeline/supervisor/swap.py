@@ -1,0 +1,167 @@
+"""One process of a stage in place of another without a gap: the new one is primed while the old one works, then the
+old one stops and the new one is told to go. Whoever dies meanwhile is followed by the new one at once."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import structlog
+import zmq
+
+from pipeline.bus.consumer import Consumer
+from pipeline.bus.messages import Event
+from pipeline.supervisor import ageing, health
+from pipeline.supervisor.children import NoSuchProgram
+from pipeline.supervisor.slot import Run, Slot
+
+if TYPE_CHECKING:
+    from pipeline.supervisor.supervisor import Supervisor
+
+LOOK_S = 0.2
+"""Between two looks at swaps under way."""
+AGE_S = 5.0
+"""Between two looks at sizes and ages."""
+TOPICS = ("event.speech_started", "event.speech_ended", "event.turn_started", "event.turn_ended", "event.heard")
+
+log = structlog.get_logger()
+
+
+class Swaps:
+    """The swaps of all stages, one at a time: each holds a second process, and memory may be what is short."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
+        self._slot: Slot | None = None
+        self._reason = ""
+        self._listening: Listening | None = None
+        self._done_at: dict[str, float] = {}
+
+    def open(self) -> None:
+        """Begin to look at sizes and ages."""
+        self._supervisor.loop.after(AGE_S, self._age)
+
+    def begin(self, slot: Slot, reason: str) -> bool:
+        """Prime a second process for a stage; it takes over when nobody speaks. False if one is being swapped."""
+        if self._slot is not None or slot.run is None or slot.stopping:
+            return False
+        self._slot, self._reason = slot, reason
+        log.info("stage is to be replaced", stage=slot.name, reason=reason)
+        if slot.run.connected:  # who never spoke on control can't be primed ahead: it is restarted when it is quiet
+            try:
+                slot.incoming = self._supervisor.spawn(slot, slot.restarts + 1)
+            except (NoSuchProgram, OSError) as error:
+                self._end(str(error))
+                return False
+        self._listening = Listening(self._supervisor)
+        self._supervisor.loop.after(LOOK_S, self._look)
+        return True
+
+    def drop(self, slot: Slot) -> None:
+        """Its stage is stopping for good: the new process is not wanted any more."""
+        if (run := slot.incoming) is not None:
+            run.child.kill_group()
+        if self._slot is slot:
+            self._end("")
+
+    def incoming_ended(self, slot: Slot) -> None:
+        """The new process ended before its time: the old one stays."""
+        if self._slot is slot:
+            self._end("the new process ended before it was needed")
+
+    def _look(self) -> None:
+        slot, listening = self._slot, self._listening
+        if slot is None or listening is None:
+            return
+        now = self._supervisor.loop.clock()
+        if slot.incoming is not None and (hung := health.hang(slot.incoming.pulse, now)):
+            slot.incoming.child.kill_group()
+            self._end(hung)
+            return
+        if slot.run is None and slot.pending is None and slot.leaving is None:
+            self.drop(slot)  # the old one has ended, and it stays down
+            return
+        if slot.run is not None and slot.incoming is None and slot.run.connected:
+            self._end("")  # the old one has ended, and the new one has taken over
+            return
+        if slot.run is None or slot.stopping:
+            self._supervisor.loop.after(LOOK_S, self._look)
+            return
+        primed = slot.incoming is None or slot.incoming.pulse.deadline is None
+        if not listening.quiet() or not primed:
+            self._supervisor.loop.after(LOOK_S, self._look)
+            return
+        reason = self._reason
+        self._end("")
+        slot.restarts += 1
+        slot.down_since = slot.down_since or now
+        slot.start_again = True
+        self._supervisor.stop(slot, f"replaced: {reason}")
+
+    def _end(self, why: str) -> None:
+        """No swap is under way any more; `why` it failed, if it did."""
+        slot, self._slot = self._slot, None
+        if self._listening is not None:
+            self._listening.close()
+            self._listening = None
+        if slot is None:
+            return
+        self._done_at[slot.name] = self._supervisor.loop.clock()
+        if why:
+            log.warning("stage not replaced", stage=slot.name, reason=why)
+
+    def _age(self) -> None:
+        now = self._supervisor.loop.clock()
+        for slot in self._supervisor.slots.values():
+            run = slot.run
+            if (
+                run is None
+                or run.pulse.live_since is None
+                or slot.state not in ("live", "waiting", "muted", "degraded")
+            ):
+                continue
+            if now - self._done_at.get(slot.name, -ageing.AGAIN_S) < ageing.AGAIN_S:
+                continue
+            reason = ageing.overdue(slot.table.restart, now - run.started, rss_mb(run))
+            if reason and self.begin(slot, reason):
+                break
+        self._supervisor.loop.after(AGE_S, self._age)
+
+
+class Listening:
+    """An ear on every stage's events, for as long as a swap waits."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._clock: Callable[[], float] = supervisor.loop.clock
+        self._quiet = ageing.Quiet(self._clock())
+        self._context: zmq.Context[Any] = zmq.Context()
+        peers = supervisor.wiring.peers()
+        self._consumers = [Consumer(self._context, endpoint, TOPICS) for endpoint in peers.values()]
+
+    def quiet(self) -> bool:
+        """Whether nobody speaks, after reading all that has come."""
+        now = self._clock()
+        for consumer in self._consumers:
+            consumer.drain(time.monotonic_ns())
+            while (entry := consumer.next()) is not None:
+                if isinstance(event := entry[1], Event):
+                    self._quiet.event(event.name, dict(event.body), now)
+        return self._quiet.holds(now)
+
+    def close(self) -> None:
+        """Listen no more."""
+        for consumer in self._consumers:
+            consumer.close()
+        self._context.destroy(linger=0)
+
+
+def rss_mb(run: Run) -> float | None:
+    """Resident memory of a process, shared pages included; None where there is no /proc."""
+    try:
+        pages = int(Path(f"/proc/{run.child.pid}/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
