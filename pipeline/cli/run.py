@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
-
-import structlog
 
 from pipeline import exits
 
@@ -28,13 +27,27 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0 after an ordered stop or a finished conversation; 78 for an unfit configuration or place; see `app.run`."""
+    from pipeline.supervisor import zygote_launch
+    from pipeline.supervisor.recipe import MARK, new_mark
+
+    mark = new_mark()
+    # before all else: it loads while the configuration is read
+    first = zygote_launch.launch(f"{MARK}={mark}") if zygote_launch.possible() else None
+
+    import structlog
+
     from pipeline import log, places
+    from pipeline.config.child import by_exec
+    from pipeline.config.descriptions import describe_stages
     from pipeline.config.errors import ConfigErrors
     from pipeline.config.loading import load
     from pipeline.supervisor import app
+    from pipeline.supervisor.zygote_spawner import ZygoteSpawner
 
+    spawner = ZygoteSpawner(f"{MARK}={mark}", first) if first is not None else None
+    describer = partial(describe_stages, start=spawner.start if spawner is not None else by_exec)
     try:
-        pipeline = with_screen(load(args.config, args.sets))
+        pipeline = with_screen(load(args.config, args.sets, describer=describer))
         run_dir = places.run_directory(pipeline.name)
         places.make_run(run_dir)
         with places.RunLock(run_dir):
@@ -43,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
             log.for_supervisor(pipeline.log.level, pipeline.log.path(state.path), pipeline.log.cap_mb, shown)
             if state.degraded:
                 structlog.get_logger().warning("state directory unfit", reason=state.degraded)
-            return app.run(pipeline, run_dir, state.path)
+            return app.run(pipeline, run_dir, state.path, spawner, mark)
     except (ConfigErrors, places.PlaceError) as error:
         print(error, file=sys.stderr)
         return IN_USE if isinstance(error, places.AlreadyRunning) else exits.CONFIG

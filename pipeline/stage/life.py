@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 import zmq
 
@@ -37,7 +37,7 @@ def main(cls: type[Stage]) -> None:
 
 def run(cls: type[Stage], brief: Brief) -> None:
     """The life of one stage. Ends the process: `os._exit`, because tearing down an interpreter takes 150-260 ms."""
-    die_with_parent()
+    die_with_parent(lifeline=brief.lifeline)
     show_stacks()
     stage = cls()
     stage.name, stage.inst, stage.brief = brief.name, brief.inst, brief
@@ -51,13 +51,22 @@ def run(cls: type[Stage], brief: Brief) -> None:
         link.closing_reason = str(error)
         code = exits.CONFIG
     except (WorldError, NameTaken) as error:
-        stage.log.warning("stage gives way", reason=str(error))
-        link.closing_reason = str(error)
-        code = exits.WORLD
+        give_way(stage, str(error))
     except Exception:
         stage.log.exception("stage crashed")
         link.closing_reason = "crash"
         code = exits.CRASH
+    _leave(link, code)
+
+
+def give_way(stage: Stage, reason: str) -> NoReturn:
+    """Exit 69 with `reason` as the last word. From any thread that makes sure no other one runs the stage any more."""
+    stage.log.warning("stage gives way", reason=reason)
+    stage.link.closing_reason = reason
+    _leave(stage.link, exits.WORLD)
+
+
+def _leave(link: Link, code: int) -> NoReturn:
     link.control.say("bye", reason=link.closing_reason)
     link.close()
     sys.stdout.flush()

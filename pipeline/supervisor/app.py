@@ -18,7 +18,7 @@ from pipeline.supervisor.children import ExecSpawner, Spawner, become_subreaper
 from pipeline.supervisor.control import Control, Word
 from pipeline.supervisor.loop import Loop
 from pipeline.supervisor.people import People
-from pipeline.supervisor.recipe import Wiring
+from pipeline.supervisor.recipe import Wiring, new_mark
 from pipeline.supervisor.settings import Settings
 from pipeline.supervisor.slot import Slot
 from pipeline.supervisor.stopping import OrderedStop
@@ -32,25 +32,29 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 log = structlog.get_logger()
 
 
-def run(pipeline: Pipeline, run_dir: Path, state_dir: Path, spawner: Spawner | None = None) -> int:
+def run(
+    pipeline: Pipeline, run_dir: Path, state_dir: Path, spawner: Spawner | None = None, mark: str | None = None
+) -> int:
     """Run a pipeline until it ends; returns its exit code. `run_dir` must be ours already: nobody else may run there.
+
+    `mark` tells its processes from everything else; a spawner that started some already gives its own.
 
     0 after an ordered stop or when the conversation is complete, 70 and 78 as `policy` says, 128 + the signal when a
     second one cut the stop short.
     """
-    return App(pipeline, run_dir, state_dir, spawner or ExecSpawner()).run()
+    return App(pipeline, run_dir, state_dir, spawner or ExecSpawner(), mark or new_mark()).run()
 
 
 class App:
     """The whole-pipeline matters: its sockets, signals, ordered stops and restarts, its end."""
 
-    def __init__(self, pipeline: Pipeline, run_dir: Path, state_dir: Path, spawner: Spawner) -> None:
+    def __init__(self, pipeline: Pipeline, run_dir: Path, state_dir: Path, spawner: Spawner, mark: str) -> None:
         become_subreaper()
-        mark = f"{os.getpid()}.{time.monotonic_ns()}"  # a new supervisor may start before the old one's sweeper is done
         self.wiring = Wiring(pipeline, run_dir, state_dir, mark)
         self.loop = Loop()
         self.settings = Settings(state_dir)
         self._began = self.loop.clock()
+        self._spawner = spawner
         self._context: zmq.Context[Any] = zmq.Context()
         self._context.setsockopt(zmq.MAX_SOCKETS, 4096)
         self._control = Control(self._context, self.wiring.control)
@@ -78,9 +82,11 @@ class App:
         log.info("pipeline starts", name=self.wiring.pipeline.name, pid=os.getpid(), run_dir=str(self.wiring.run_dir))
         supervisor.telling.settings(self.settings, by="kept")
         try:
+            self._spawner.attach(loop)
             supervisor.open()
             return loop.run()
         finally:
+            self._spawner.close()
             supervisor.close()
             self._bus.close()
             self._control.close()

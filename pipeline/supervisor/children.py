@@ -1,7 +1,7 @@
 """Processes: starting one, noticing its death, ending it and all that it started.
 
-A `Spawner` turns a recipe into a `Child`. Exec is the one way here; whatever else makes processes (a fork server)
-needs only to give back the same `Child`, for everything after the start goes by process id and descriptors.
+A `Spawner` turns a recipe into a `Child`. Exec is the one way here, `zygote_spawner` has the other; both give back the
+same `Child`, for everything after the start goes by process id and descriptors.
 """
 
 from __future__ import annotations
@@ -13,12 +13,16 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
 
 from pipeline.supervisor import sweeper
 from pipeline.supervisor.recipe import Recipe
+
+if TYPE_CHECKING:
+    from pipeline.supervisor.loop import Loop
 
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -74,12 +78,53 @@ class Child:
 class Spawner(Protocol):
     """A way of making processes."""
 
+    @property
+    def pids(self) -> Collection[int]:
+        """Processes of its own, which are not stages."""
+
     def spawn(self, recipe: Recipe) -> Child:
         """Start a process. Raises NoSuchProgram, and OSError when the system has no room for one."""
+
+    def attach(self, loop: Loop) -> None:
+        """Called once, before the first spawn."""
+
+    def close(self) -> None:
+        """Called when no more is spawned."""
+
+
+@dataclass
+class Ends:
+    """The four ends of the two pipes between a new process and us."""
+
+    said_read: int
+    said_write: int
+    life_read: int
+    life_write: int
+
+    @classmethod
+    @contextlib.contextmanager
+    def opened(cls) -> Iterator[Ends]:
+        """Open them; afterwards only ours are left, and none if the body raised."""
+        with contextlib.ExitStack() as if_failed, contextlib.ExitStack() as in_any_case:
+            said_read, said_write = os.pipe()
+            if_failed.callback(os.close, said_read)
+            in_any_case.callback(os.close, said_write)
+            life_read, life_write = os.pipe()
+            in_any_case.callback(os.close, life_read)
+            if_failed.callback(os.close, life_write)
+            yield cls(said_read, said_write, life_read, life_write)
+            if_failed.pop_all()
+
+    def child(self, recipe: Recipe, pid: int) -> Child:
+        """Our side of the process that has the other ends."""
+        os.set_blocking(self.said_read, False)
+        return Child(recipe.stage, recipe.inst, pid, pidfd_open(pid), self.said_read, self.life_write)
 
 
 class ExecSpawner:
     """A new program for each process: works everywhere and for every language; a Python stage costs its imports."""
+
+    pids: Collection[int] = ()
 
     def __init__(self) -> None:
         self._setpriv = shutil.which("setpriv") if sys.platform == "linux" else None
@@ -91,28 +136,26 @@ class ExecSpawner:
             argv[0] = program(argv[0], recipe.cwd)
             if self._setpriv:
                 argv = [self._setpriv, "--pdeathsig", "KILL", "--", *argv]
-        with contextlib.ExitStack() as if_failed, contextlib.ExitStack() as in_any_case:
-            said_read, said_write = os.pipe()
-            if_failed.callback(os.close, said_read)
-            in_any_case.callback(os.close, said_write)
-            life_read, life_write = os.pipe()
-            in_any_case.callback(os.close, life_read)
-            if_failed.callback(os.close, life_write)
+        with Ends.opened() as ends:
             popen = subprocess.Popen(
                 argv,
-                env={**recipe.environ, "PIPELINE_LIFELINE": str(life_read)},
+                env={**recipe.environ, "PIPELINE_LIFELINE": str(ends.life_read)},
                 cwd=recipe.cwd,
                 stdin=subprocess.DEVNULL,
-                stdout=None if recipe.terminal else said_write,
-                stderr=said_write,
-                pass_fds=(life_read,),
+                stdout=None if recipe.terminal else ends.said_write,
+                stderr=ends.said_write,
+                pass_fds=(ends.life_read,),
                 # its own group: Ctrl-C must reach the supervisor alone, and what a stage started ends with it
                 process_group=0,
             )
-            if_failed.pop_all()
-        popen.returncode = 0  # we wait for it ourselves; Popen would otherwise warn, and wait a second time
-        os.set_blocking(said_read, False)
-        return Child(recipe.stage, recipe.inst, popen.pid, pidfd_open(popen.pid), said_read, life_write)
+            popen.returncode = 0  # we wait for it ourselves; Popen would otherwise warn, and wait a second time
+            return ends.child(recipe, popen.pid)
+
+    def attach(self, loop: Loop) -> None:
+        """Nothing to watch."""
+
+    def close(self) -> None:
+        """Nothing to end."""
 
 
 def program(name: str, cwd: Path | None) -> str:

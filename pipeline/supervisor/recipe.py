@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,11 @@ CODE = Path(__file__).resolve().parents[2]
 """The folder of the package `pipeline`, so that stages find it wherever the command was typed."""
 MARK = "PIPELINE_SUPERVISOR"
 """Variable that tells everything this supervisor started, down to the last grandchild, from everything else."""
+
+
+def new_mark() -> str:
+    """A value of MARK that no other supervisor has: a new one may start before the old one's sweeper is done."""
+    return f"{os.getpid()}.{time.monotonic_ns()}"
 
 
 @dataclass(frozen=True)

@@ -263,7 +263,8 @@ class Supervisor:
                 children.end_orphan(pid)
 
     def _known_pids(self) -> set[int]:
-        return {slot.run.child.pid for slot in self.slots.values() if slot.run is not None} | {self._sweeper.pid}
+        stages = {slot.run.child.pid for slot in self.slots.values() if slot.run is not None}
+        return {*stages, *self._spawner.pids, self._sweeper.pid}
 
     def _tidy_again(self) -> None:
         children.orphans(self._known_pids())

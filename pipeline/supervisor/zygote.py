@@ -1,0 +1,168 @@
+"""The fork server: `python -P -m pipeline.supervisor.zygote SUPERVISOR SOCKET`.
+
+It has imported what stages need, so that a stage is a fork (2 ms) instead of an import (0.1 to 0.9 s), and all stages
+share its pages. It never imports a person's modules, nor what starts a thread or opens a device (onnxruntime does the
+first; a zmq context or PortAudio used before a fork are broken after it).
+
+There are two of them. The first loads what every stage of ours needs. The session's SDK takes longer than everything
+else together: the first session is forked from the first server, imports it as any process would, and before it goes on
+it forks a copy of itself, which is the second server. Nothing is imported twice and nobody waits for both.
+
+| request | answer |
+|---|---|
+| `stage` | a process with the stage of `environ`; with `load`, what is loaded in it first; with a socket `server` it leaves a fork server of what it has become there |
+| `server` | a process that loads `load` and is a fork server on the socket `server` |
+| `answer` | a process that answers the questions of `config.child` for `module` |
+| `ping` | our own process id |
+"""  # noqa: E501
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NoReturn
+
+from pipeline.stage.guard import die_with_parent
+from pipeline.supervisor import zygote_child as child
+from pipeline.supervisor import zygote_wire as wire
+from pipeline.supervisor.recipe import MARK
+
+SDK = "sdk"
+STAGE = "pipeline.stage.__main__"
+LOADED = (
+    "pipeline.stages.capture",
+    STAGE,
+    "pipeline.stages.playback",
+    "pipeline.stages.frontend",
+    "pipeline.stages.wav_source",
+    "pipeline.stages.wav_sink",
+    "pipeline.stages.screen",
+    "pipeline.stages.session",
+    "pipeline.config.answering",
+    "pipeline.config.describe",
+)
+
+
+def load(what: str) -> None:
+    """Import a module, or the session's SDK with its types built."""
+    if what != SDK:
+        importlib.import_module(what)
+        return
+    gemini = importlib.import_module("pipeline.live.gemini")
+    gemini.warm_up()
+
+
+class Server:
+    """One fork server: a socket, and what there is to fork."""
+
+    def __init__(self, supervisor: int, line: socket.socket, beyond: list[str], errors: int) -> None:
+        """`beyond`: what Python itself put on the import path. `errors`: where a fork server may complain."""
+        self._supervisor, self._line, self._beyond, self._errors = supervisor, line, beyond, errors
+
+    def run(self) -> NoReturn:
+        """Serve until the supervisor is gone."""
+        gc.collect()
+        gc.freeze()  # the collector of a fork must not touch, and so copy, the pages that are shared
+        try:
+            wire.send_reply(self._line, ready=os.getpid())
+            while True:
+                request, descriptors = wire.take_request(self._line)
+                self._serve(request, dict(zip(request["descriptors"], descriptors, strict=True)))
+        except (wire.Gone, OSError):
+            os._exit(0)
+
+    def _serve(self, request: dict[str, Any], given: dict[str, int]) -> None:
+        try:
+            pid = self._fork(request, given)
+        except OSError as error:
+            wire.send_reply(self._line, id=request["id"], error=str(error))
+        else:
+            wire.send_reply(self._line, id=request["id"], pid=pid)
+        finally:
+            for descriptor in given.values():
+                os.close(descriptor)
+
+    def _fork(self, request: dict[str, Any], given: dict[str, int]) -> int:
+        match request["do"]:
+            case "stage":
+                return child.fork_away(partial(self._be_stage, request, given), self._supervisor)
+            case "server":
+                return child.fork_away(partial(self._be_server, request["load"], given["server"]), self._supervisor)
+            case "answer":
+                return child.fork_away(partial(self._be_answerer, request, given), self._supervisor)
+        return os.getpid()
+
+    def _be_stage(self, request: dict[str, Any], given: dict[str, int]) -> NoReturn:
+        environ: dict[str, str] = request["environ"]
+        stage = environ["PIPELINE_STAGE"]
+        names = {name: environ[name] for name in (MARK, "PIPELINE_STAGE", "PIPELINE_INST")}
+        child.take_name(stage, f"voice-pipeline: {stage}", names)
+        complaints = os.dup(self._errors)
+        child.take_stdio(None, given.get("stdout", given["stderr"]), given["stderr"])
+        self._leave_server(request["load"], given.get("server"), complaints)
+        child.close_all_but({given["lifeline"]})
+        child.take_environment({**environ, "PIPELINE_LIFELINE": str(given["lifeline"])})
+        child.take_path(environ.get("PYTHONPATH", ""), self._beyond)
+        gc.enable()
+        child.take_main(STAGE)
+        sys.modules[STAGE].main()
+        os._exit(0)
+
+    def _leave_server(self, what: Sequence[str], socket_number: int | None, complaints: int) -> None:
+        """Load it, and leave a fork server of this state behind if one is wanted. What fails here fails again in the
+        stage itself, which can say so."""
+        try:
+            for name in what:
+                load(name)
+            if socket_number is not None:
+                gc.collect()
+                gc.freeze()
+                child.fork_away(partial(self._be_copy, socket_number, complaints), self._supervisor)
+        except Exception as error:
+            print(f"loaded in vain: {error!r}", file=sys.stderr)
+
+    def _be_copy(self, socket_number: int, errors: int) -> NoReturn:
+        child.take_stdio(None, errors, errors)
+        self._be_server((), socket_number)
+
+    def _be_server(self, what: Sequence[str], socket_number: int) -> NoReturn:
+        child.close_all_but({socket_number})
+        names = {MARK: os.environ[MARK]} if MARK in os.environ else {}
+        child.take_name("zygote", "voice-pipeline: fork server (session)", names)
+        for name in what:
+            load(name)
+        line = socket.socket(fileno=socket_number)
+        Server(self._supervisor, line, self._beyond, 2).run()
+
+    def _be_answerer(self, request: dict[str, Any], given: dict[str, int]) -> NoReturn:
+        child.take_stdio(given["stdin"], given["stdout"], given["stderr"])
+        child.close_all_but(())
+        child.take_environment(request["environ"])
+        child.take_path(request["environ"].get("PYTHONPATH", ""), self._beyond)
+        gc.enable()
+        answer = importlib.import_module(request["module"]).answer
+        importlib.import_module("pipeline.config.answering").answer_all(answer)
+        os._exit(0)
+
+
+def main() -> NoReturn:
+    """Load, then serve."""
+    supervisor, line = int(sys.argv[1]), socket.socket(fileno=int(sys.argv[2]))
+    die_with_parent(supervisor)
+    given = os.environ.get("PYTHONPATH", "")
+    own = {os.path.abspath(entry) for entry in given.split(os.pathsep)} if given else set()
+    beyond = [entry for entry in sys.path if entry not in own]
+    gc.disable()  # nothing of what is loaded is garbage
+    for name in LOADED:
+        load(name)
+    child.take_name("zygote", "voice-pipeline: fork server", {MARK: os.environ.get(MARK, "")})
+    Server(supervisor, line, beyond, 2).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""Starts a fork server, as early as a command can: hence the standard library only."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+CODE = str(Path(__file__).resolve().parents[2])
+MODULE = "pipeline.supervisor.zygote"
+PADDING = "." * 60
+"""Last argument of the command line: room for longer names of what is forked."""
+
+
+@dataclass
+class ForkServer:
+    """Our end of a fork server."""
+
+    line: socket.socket
+    pid: int = 0
+    """0 until it has said so itself."""
+    ready: bool = False
+    asked: int = 0
+    """Number of the last request."""
+    answered: int = 0
+    """Number of the last answer."""
+    environ: dict[str, str] = field(default_factory=dict)
+    """What it was started with."""
+
+
+def possible() -> bool:
+    """Whether this system has what forking stages takes: Linux, and a kernel of the last years."""
+    return sys.platform == "linux" and hasattr(os, "pidfd_open") and hasattr(os, "memfd_create")
+
+
+def launch(mark: str) -> ForkServer:
+    """Start the first fork server; it says `ready` when it has loaded. Raises OSError. `mark`: NAME=VALUE for its
+    environment, by which it is found if we are killed."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    name, _, value = mark.partition("=")
+    environ = {**os.environ, name: value}
+    environ.pop("NOTIFY_SOCKET", None)
+    environ["PYTHONPATH"] = os.pathsep.join(part for part in (CODE, environ.get("PYTHONPATH", "")) if part)
+    # as every stage has them (see `recipe`), because a fork can't set them any more
+    environ |= {"PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"}
+    environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    with theirs:
+        popen = subprocess.Popen(
+            [sys.executable, "-P", "-m", MODULE, str(os.getpid()), str(theirs.fileno()), PADDING],
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            pass_fds=(theirs.fileno(),),
+            process_group=0,
+        )
+    popen.returncode = 0  # we wait for it ourselves; Popen would otherwise warn, and wait a second time
+    return ForkServer(ours, popen.pid, environ=environ)

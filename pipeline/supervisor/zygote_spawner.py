@@ -1,0 +1,301 @@
+"""Stages as forks of a process that has imported everything already; exec wherever that is not to be had.
+
+Neither of the fork servers is needed by a stage that runs, nor by the next start: one that is away, loading or stuck
+costs a start by exec, and is replaced.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import IO, TYPE_CHECKING, Any
+
+import structlog
+
+from pipeline.config import child as questions
+from pipeline.supervisor import zygote_wire as wire
+from pipeline.supervisor.children import Child, Ends, ExecSpawner, become_subreaper, pidfd_open
+from pipeline.supervisor.recipe import Recipe
+from pipeline.supervisor.zygote_launch import ForkServer, launch
+
+if TYPE_CHECKING:
+    from pipeline.supervisor.loop import Loop
+
+FORK_S = 0.2
+"""A fork takes 2 ms; a server that has not forked by then is stuck, and nobody waits longer for it."""
+FIRST_S = 5.0
+"""For the server to load before it is first needed. Exec would have to load the same beside it."""
+PING_S = 1.0
+"""Between two pings; one that is not answered by the next ends a server before a start has to find out."""
+AGAIN_S = (0.5, 60.0)
+"""Before a lost server is replaced: doubles while it does not come to serving."""
+STAGES, SDK = "stages", "sdk"
+"""The two servers: what all stages need, and that with the session's SDK."""
+USES_SDK = "pipeline.stages.session"
+ARGUMENTS = ("-P", "-m", "pipeline.stage")
+SET_AT_EXEC = ("PYTHON", "LD_", "LC_", "LANG", "MALLOC_", "GLIBC_", "OPENBLAS_", "OMP_", "MKL_", "TZ")
+"""Variables that are read when a program starts: a stage with others than the server's is no fork of it."""
+
+log = structlog.get_logger()
+
+
+class NoFork(Exception):
+    """Why a process could not be forked."""
+
+
+class ZygoteSpawner:
+    """Forks what is ours, executes the rest."""
+
+    def __init__(self, mark: str, first: ForkServer | None = None) -> None:
+        """`mark`: NAME=VALUE that all our processes carry. `first`: a server that was launched already."""
+        become_subreaper()
+        self._mark = mark
+        self._exec = ExecSpawner()
+        self._servers: dict[str, ForkServer] = {}
+        self._dead: set[int] = set()
+        self._loop: Loop | None = None
+        self._failures = 0
+        self._sdk_wanted = False
+        if first is None:
+            self._launch()
+        else:
+            self._servers[STAGES] = first
+
+    # -- processes
+
+    @property
+    def pids(self) -> set[int]:
+        """The fork servers."""
+        return {server.pid for server in self._servers.values() if server.pid} | self._dead
+
+    def spawn(self, recipe: Recipe) -> Child:
+        """A fork if it can be, else a new program. Raises as ExecSpawner does."""
+        try:
+            return self._fork(recipe)
+        except NoFork as why:
+            log.debug("stage started by exec", stage=recipe.stage, reason=str(why))
+        return self._exec.spawn(recipe)
+
+    def start(
+        self, module: str, question: IO[bytes], answers: IO[bytes], noise: IO[bytes], environ: Mapping[str, str]
+    ) -> questions.Process:
+        """A process that answers questions of `config`; see `config.child.Starter`."""
+        try:
+            server = self._server(STAGES, within_s=FIRST_S)
+            self._same_program(server, environ)
+            files = {"stdin": question.fileno(), "stdout": answers.fileno(), "stderr": noise.fileno()}
+            return Answerer(self._ask(server, files, do="answer", module=module, environ=dict(environ)))
+        except NoFork:
+            return questions.by_exec(module, question, answers, noise, environ)
+
+    def attach(self, loop: Loop) -> None:
+        """From now on lost servers are noticed and replaced."""
+        self._loop = loop
+        for kind in list(self._servers):
+            self._watch(kind)
+        loop.after(PING_S, self._ping_again)
+
+    def close(self) -> None:
+        """End the servers."""
+        for kind in list(self._servers):
+            self._drop(kind)
+        for pid in self._dead:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+
+    # -- forking
+
+    def _fork(self, recipe: Recipe) -> Child:
+        if not recipe.ours or recipe.argv[1:] != ARGUMENTS:
+            raise NoFork("another program")
+        with_sdk = json.loads(recipe.environ["PIPELINE_WIRING"]).get("use", "").startswith(USES_SDK)
+        server, load = self._best(with_sdk)
+        self._same_program(server, recipe.environ)
+        with Ends.opened() as ends, contextlib.ExitStack() as theirs:
+            given = {"stderr": ends.said_write, "lifeline": ends.life_read}
+            if recipe.terminal:
+                given["stdout"] = 1
+            ours = None
+            if load and SDK not in self._servers:
+                ours, end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                given["server"] = theirs.enter_context(end).fileno()
+            try:
+                pid = self._ask(server, given, do="stage", environ=dict(recipe.environ), load=load)
+            except NoFork:
+                if ours is not None:
+                    ours.close()
+                raise
+            if ours is not None:
+                self._add(SDK, ForkServer(ours, environ=server.environ))
+            return ends.child(recipe, pid)
+
+    def _best(self, with_sdk: bool) -> tuple[ForkServer, tuple[str, ...]]:
+        """The server for a stage, and what must be loaded in the fork."""
+        self._sdk_wanted |= with_sdk
+        for kind in (SDK, STAGES) if with_sdk else (STAGES, SDK):
+            with contextlib.suppress(NoFork):
+                return self._server(kind), (SDK,) if with_sdk and kind == STAGES else ()
+        raise NoFork("no fork server is ready")
+
+    def _server(self, kind: str, within_s: float = 0.0) -> ForkServer:
+        """A server that is ready, waited for. Raises NoFork."""
+        end = time.monotonic() + within_s
+        while (server := self._servers.get(kind)) is not None:
+            self._hear(kind)
+            if server.ready and self._servers.get(kind) is server:
+                return server
+            if (left_s := end - time.monotonic()) <= 0:
+                break
+            select.select([server.line], [], [], left_s)
+        raise NoFork(f"the fork server ({kind}) is not ready")
+
+    def _same_program(self, server: ForkServer, environ: Mapping[str, str]) -> None:
+        for name in server.environ.keys() | environ.keys():
+            if (
+                name.startswith(SET_AT_EXEC)
+                and name != "PYTHONPATH"  # set in the fork
+                and server.environ.get(name) != environ.get(name)
+                and not (name.startswith("PYTHON") and name not in environ)
+            ):
+                raise NoFork(f"it has a {name} of its own")
+
+    def _ask(self, server: ForkServer, given: Mapping[str, int], **body: Any) -> int:
+        """The process id that a server answers with. Raises NoFork; a server that does not answer is done with."""
+        kind = next(kind for kind, known in self._servers.items() if known is server)
+        server.asked += 1
+        end = time.monotonic() + FORK_S
+        try:
+            request = {**body, "id": server.asked, "descriptors": list(given)}
+            wire.send_request(server.line, request, tuple(given.values()))
+            while (reply := wire.take_reply(server.line)) is None or reply.get("id") != server.asked:
+                if reply is None and not select.select([server.line], [], [], max(0.0, end - time.monotonic()))[0]:
+                    raise wire.Gone(f"did not fork within {FORK_S:g} s")
+        except wire.Gone as why:
+            self._lost(kind, str(why))
+            raise NoFork(str(why)) from why
+        server.answered = server.asked
+        if "pid" not in reply:
+            raise NoFork(str(reply.get("error")))
+        return int(reply["pid"])
+
+    # -- keeping the servers
+
+    def _launch(self) -> None:
+        try:
+            self._add(STAGES, launch(self._mark))
+        except OSError as error:
+            log.warning("no fork server", reason=str(error))
+            self._again(STAGES)
+
+    def _add(self, kind: str, server: ForkServer) -> None:
+        self._servers[kind] = server
+        if self._loop is not None:
+            self._watch(kind)
+
+    def _watch(self, kind: str) -> None:
+        assert self._loop is not None
+        self._loop.watch(self._servers[kind].line.fileno(), lambda: self._hear(kind))
+
+    def _hear(self, kind: str) -> None:
+        server = self._servers.get(kind)
+        try:
+            while server is not None and (reply := wire.take_reply(server.line)) is not None:
+                if "ready" in reply:
+                    server.ready, server.pid = True, int(reply["ready"])
+                    log.debug("fork server ready", server=kind, pid=server.pid)
+                else:
+                    server.answered = max(server.answered, int(reply.get("id", 0)))
+        except wire.Gone as why:
+            self._lost(kind, str(why))
+
+    def _ping_again(self) -> None:
+        assert self._loop is not None
+        self._loop.after(PING_S, self._ping_again)
+        self._reap()
+        for kind, server in list(self._servers.items()):
+            self._hear(kind)
+            if not server.ready or self._servers.get(kind) is not server:
+                continue
+            if server.answered < server.asked:
+                self._lost(kind, f"no answer for {PING_S:g} s")
+                continue
+            self._failures = 0
+            server.asked += 1
+            try:
+                wire.send_request(server.line, {"do": "ping", "id": server.asked, "descriptors": []}, ())
+            except (wire.Gone, OSError) as why:
+                self._lost(kind, str(why))
+
+    def _lost(self, kind: str, why: str) -> None:
+        log.warning("fork server lost", server=kind, pid=self._servers[kind].pid, reason=why)
+        self._drop(kind)
+        self._reap()
+        self._again(kind)
+
+    def _drop(self, kind: str) -> None:
+        server = self._servers.pop(kind)
+        if self._loop is not None:
+            self._loop.unwatch(server.line.fileno())
+        server.line.close()
+        if server.pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(server.pid, signal.SIGKILL)  # it may be stopped, and never see that its line is closed
+            self._dead.add(server.pid)
+
+    def _reap(self) -> None:
+        for pid in list(self._dead):
+            try:
+                ended = os.waitpid(pid, os.WNOHANG)[0] == pid
+            except ChildProcessError:
+                ended = True
+            if ended:
+                self._dead.discard(pid)
+
+    def _again(self, kind: str) -> None:
+        if self._loop is None:
+            return
+        wait_s = min(AGAIN_S[1], AGAIN_S[0] * 2.0 ** min(self._failures, 20))
+        self._failures += 1
+        again: Callable[[], None] = self._launch if kind == STAGES else self._branch
+        self._loop.after(wait_s, lambda: again() if kind not in self._servers else None)
+
+    def _branch(self) -> None:
+        """Have the first server fork the second one."""
+        if not self._sdk_wanted:
+            return
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            try:
+                server = self._server(STAGES)
+                pid = self._ask(server, {"server": theirs.fileno()}, do="server", load=(SDK,))
+            except NoFork:
+                ours.close()
+                self._again(SDK)
+                return
+        self._add(SDK, ForkServer(ours, pid, environ=server.environ))
+
+
+class Answerer:
+    """A forked process that answers questions of `config`. Ours to wait for."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._code: int | None = None
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit code, or minus the signal. Raises subprocess.TimeoutExpired."""
+        if self._code is None:
+            descriptor = pidfd_open(self.pid)
+            if descriptor is not None:
+                with os.fdopen(descriptor) as ended:
+                    if not select.select([ended], [], [], timeout)[0]:
+                        raise subprocess.TimeoutExpired("answers", timeout or 0.0)
+            self._code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return self._code
