@@ -21,6 +21,7 @@ from pipeline.supervisor.loop import Loop
 from pipeline.supervisor.printing import Printing
 from pipeline.supervisor.recipe import MARK, Wiring
 from pipeline.supervisor.slot import DEVICE_PLACES, Run, Slot
+from pipeline.supervisor.swap import Swaps
 from pipeline.supervisor.telling import Telling
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Supervisor:
         """Called when the policy wants the whole pipeline restarted or ended."""
         self._spawner, self._control, self._bus = spawner, control, bus
         self._printing = Printing(loop)
+        self.swaps = Swaps(self)
         self._sweeper = Sweeper(f"{MARK}={wiring.mark}")
 
     # -- starting
@@ -64,6 +66,7 @@ class Supervisor:
         self.start_all()
         self._judge_again()
         self._tidy_again()
+        self.swaps.open()
 
     def start_all(self) -> None:
         """Start every stage, in the order of the flow. None waits for another: all imports overlap."""
@@ -76,20 +79,38 @@ class Supervisor:
         """Start a process for a stage that has none."""
         slot.cancel_start()
         slot.leaving, slot.start_again, slot.counters, now = None, False, {}, self.loop.clock()
+        if slot.incoming is not None:
+            self._take_over(slot, slot.incoming)
+            return
         try:
-            child = self._spawner.spawn(self.wiring.recipe(slot.table, slot.next_inst(), slot.restarts))
+            slot.run = self.spawn(slot, slot.restarts)
         except NoSuchProgram as error:
             self._not_started(slot, policy.Exit(CONFIG, now, bye=str(error)), str(error))
             return
         except OSError as error:  # no descriptors, memory or process numbers left: that may pass
             self._not_started(slot, policy.Exit(WORLD, now, bye=f"no process to be had: {error}"), str(error))
             return
+        self.hearing.show_start(slot, "starting")
+
+    def spawn(self, slot: Slot, restarts: int) -> Run:
+        """Make a process of a stage, to be its `run` or its `incoming` one. Raises NoSuchProgram, OSError."""
+        now = self.loop.clock()
+        child = self._spawner.spawn(self.wiring.recipe(slot.table, slot.next_inst(), restarts))
         self._sweeper.add(child.pid)
-        slot.run = run = Run(child, now, health.Pulse.begun(now), owns_device=slot.name in DEVICE_PLACES)
+        run = Run(child, now, health.Pulse.begun(now), owns_device=slot.name in DEVICE_PLACES)
         self._printing.begin(run)
         if child.pidfd is not None:
             self.loop.watch(child.pidfd, lambda: self._bury(slot, child))
-        self.hearing.show_start(slot, "starting")
+        return run
+
+    def _take_over(self, slot: Slot, run: Run) -> None:
+        """The process that was primed ahead becomes the stage's."""
+        slot.run, slot.incoming = run, None
+        if run.pulse.deadline is not None:
+            self.hearing.show_start(slot, "starting")  # not primed yet: `go` follows its word
+            return
+        self.hearing.show_start(slot, "primed")
+        self.hearing.go(run)
 
     def _not_started(self, slot: Slot, exit: policy.Exit, why: str) -> None:
         log.error("stage not started", stage=slot.name, reason=why)
@@ -109,18 +130,17 @@ class Supervisor:
     def _forgive(self, late_s: float) -> None:
         log.warning("supervisor was late", late_s=round(late_s, 2))
         for slot in self.slots.values():
-            if slot.run is not None:
-                slot.run.pulse.forgive(late_s)
+            for run in slot.processes:
+                run.pulse.forgive(late_s)
 
     def _judge_again(self) -> None:
         pulses = {slot.name: slot.run.pulse for slot in self.slots.values() if slot.run is not None}
         for slot in self.slots.values():
-            if (run := slot.run) is None:
-                continue
-            self._printing.settle(run)
-            if run.child.pidfd is None:
-                self._bury(slot, run.child)
-            if slot.run is run and not slot.stopping and not run.hang:
+            for process in slot.processes:
+                self._printing.settle(process)
+                if process.child.pidfd is None:
+                    self._bury(slot, process.child)
+            if (run := slot.run) is not None and not slot.stopping and not run.hang:
                 self._judge(slot, run, pulses)
         self.loop.after(JUDGE_S, self._judge_again)
 
@@ -144,14 +164,14 @@ class Supervisor:
 
     # -- stopping
 
-    def stop(self, slot: Slot) -> None:
+    def stop(self, slot: Slot, reason: str = "") -> None:
         """Have a stage's process end: by word, else by SIGTERM, after GRACE_S by SIGKILL to its group."""
         slot.stopping = True
         slot.cancel_start()
         run = slot.run
         if run is None or run.killing is not None:
             return
-        self.telling.state(slot, "stopping", "a restart was asked for" if slot.start_again else "")
+        self.telling.state(slot, "stopping", reason)
         if not (run.connected and self._control.say(run.identity, "stop", grace_s=GRACE_S)):
             run.child.kill(signal.SIGTERM)
         run.killing = self.loop.after(GRACE_S, lambda: self.kill(slot))
@@ -182,7 +202,7 @@ class Supervisor:
             self.start(slot)
         else:
             slot.start_again = True
-            self.stop(slot)
+            self.stop(slot, "a restart was asked for")
 
     def close(self) -> None:
         """Everything has ended: end what stages left behind, too."""
@@ -194,8 +214,13 @@ class Supervisor:
 
     def _bury(self, slot: Slot, child: Child) -> None:
         """The process has ended, or (without pidfd) may have."""
-        run = slot.run
-        if run is None or run.child is not child or (status := child.reap()) is None:
+        run = next((run for run in slot.processes if run.child is child), None)
+        if run is None or (status := child.reap()) is None:
+            return
+        if run is slot.incoming:
+            self._release(run)
+            slot.incoming = None
+            self.swaps.incoming_ended(slot)
             return
         self._let_go(slot, run)
         self._end_strays(run)
@@ -205,7 +230,7 @@ class Supervisor:
         else:
             self._gone(slot, run, status)
 
-    def _let_go(self, slot: Slot, run: Run) -> None:
+    def _release(self, run: Run) -> None:
         self._printing.end(run)
         if run.child.pidfd is not None:
             self.loop.unwatch(run.child.pidfd)
@@ -213,6 +238,9 @@ class Supervisor:
         self._sweeper.discard(run.child.pid)
         if run.killing is not None:
             run.killing.cancel()
+
+    def _let_go(self, slot: Slot, run: Run) -> None:
+        self._release(run)
         slot.run, slot.leaving = None, run
         slot.down_since = slot.down_since or self.loop.clock()
 
@@ -263,8 +291,8 @@ class Supervisor:
                 children.end_orphan(pid)
 
     def _known_pids(self) -> set[int]:
-        stages = {slot.run.child.pid for slot in self.slots.values() if slot.run is not None}
-        return {*stages, *self._spawner.pids, self._sweeper.pid}
+        stages = {run.child.pid for slot in self.slots.values() for run in slot.processes}
+        return stages | {self._sweeper.pid}
 
     def _tidy_again(self) -> None:
         children.orphans(self._known_pids())
