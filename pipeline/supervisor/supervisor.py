@@ -292,7 +292,7 @@ class Supervisor:
 
     def _known_pids(self) -> set[int]:
         stages = {run.child.pid for slot in self.slots.values() for run in slot.processes}
-        return stages | {self._sweeper.pid}
+        return {*stages, *self._spawner.pids, self._sweeper.pid}
 
     def _tidy_again(self) -> None:
         children.orphans(self._known_pids())
