@@ -4,6 +4,8 @@ What it works around, all seen with google-genai 3.4: `receive()` ends with each
 setupComplete; closing blocks for 10 to 17 s on a dead peer; errors of receiving and of sending are of two families;
 a message with unknown keys alone raises TypeError on a line that is alive; the first message of each kind costs 30 to
 50 ms, because the types are built when they are first used.
+
+Sound takes the shorter way of shortcut.py, both up and down; all else goes through the SDK.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from google import genai
 from google.genai import errors, live, types
 from pydantic import ValidationError
 
-from pipeline.live import failures
+from pipeline.live import failures, shortcut
 from pipeline.live.effects import Send, SendContext, SendText, SendToolResult
 from pipeline.live.failures import Failure, LineFailed
 from pipeline.live.fields import explain, explain_word
@@ -87,15 +89,25 @@ async def _rehearse(line: Line, messages: int) -> None:
 class _Nobody:
     """A WebSocket that says what it was given and takes everything."""
 
-    def __init__(self, messages: Sequence[str]) -> None:
+    def __init__(self, messages: Sequence[str] = ()) -> None:
         self._messages = iter(messages)
+        self.taken = ""
 
     async def send(self, message: str) -> None:
         """Take it."""
+        self.taken = message
 
-    async def recv(self, decode: bool = True) -> str:
+    async def recv(self, decode: bool = True) -> bytes:
         """The next message."""
-        return next(self._messages)
+        return next(self._messages).encode()
+
+
+async def _words_around_voice(session: live.AsyncSession) -> shortcut.Words | None:
+    """What the SDK writes around a block of voice, by having it write one."""
+    paper = _Nobody()
+    scribe = live.AsyncSession(session._api_client, paper)  # type: ignore[arg-type]
+    await scribe.send_realtime_input(audio=types.Blob(data=shortcut.PROBE, mime_type=AUDIO_TYPE))
+    return shortcut.words_around(paper.taken)
 
 
 _clients: dict[Target, genai.Client] = {}
@@ -140,6 +152,7 @@ async def dial(target: Target, model: str, fields: Mapping[str, Any]) -> Line:
     except Exception as error:
         raise LineFailed(_of_dialling(error, target, model, resuming)) from error
     line = Line(session, stack, target.where, history_first=takes_history_first(fields))
+    line.words = await _words_around_voice(session)
     if session.setup_complete is None:
         await line.close()
         words = f"{target.where} answered the setup with something else than setupComplete"
@@ -187,7 +200,11 @@ class Line:
         self, session: live.AsyncSession, stack: contextlib.AsyncExitStack, where: str, *, history_first: bool = True
     ) -> None:
         self._session, self._stack, self._where = session, stack, where
+        self._ws: Any = shortcut.Ahead(session._ws)
+        session._ws = self._ws  # type: ignore[assignment]  # so that the SDK, too, reads behind it
         self._history_first = history_first
+        self.words: shortcut.Words | None = None
+        """Around a block of voice; None: the SDK writes every message."""
         self.garbled = 0
         """Messages that the SDK could not make sense of; the line lives on."""
         self.last_garbled = ""
@@ -196,8 +213,14 @@ class Line:
         """Every message of the service, turn after turn. Ends by LineFailed only."""
         while True:
             try:
-                async for message in self._session.receive():
-                    yield incoming(message)
+                if (message := await self._ws.look()) and (sound := shortcut.sound_in(message)):
+                    self._ws.drop()
+                    yield sound
+                    continue
+                async with contextlib.aclosing(self._session.receive()) as messages:  # type: ignore[type-var]
+                    parsed = await anext(messages, None)
+                if parsed is not None:
+                    yield incoming(parsed)
             except errors.APIError as error:
                 raise LineFailed(_of_api_error(error)) from error
             except OSError as error:
@@ -209,7 +232,10 @@ class Line:
     async def send_audio(self, pcm: bytes) -> None:
         """Voice: s16le mono, 16 kHz."""
         async with self._sending():
-            await self._session.send_realtime_input(audio=types.Blob(data=pcm, mime_type=AUDIO_TYPE))
+            if self.words is None:
+                await self._session.send_realtime_input(audio=types.Blob(data=pcm, mime_type=AUDIO_TYPE))
+                return
+            await self._ws.send(shortcut.message_of(self.words, pcm))
 
     async def send_stream_end(self) -> None:
         """No more voice for now."""
@@ -251,7 +277,7 @@ class Line:
 
     async def close(self) -> None:
         """Close, within CLOSE_S; a peer that does not take part is left without ceremony."""
-        transport = self._session._ws.transport
+        transport = self._ws.transport
         try:
             async with asyncio.timeout(CLOSE_S):
                 await self._stack.aclose()
