@@ -156,8 +156,9 @@ class Machine:
 class Service:
     """`voice-pipeline simulate` as a process of its own, so that it can go away and come back at the same address."""
 
-    def __init__(self, home: Path, script: str | None = None) -> None:
-        self.home, self._script, self.port = home, script, 0
+    def __init__(self, home: Path, script: str | None = None, audio: Path | None = None) -> None:
+        """`audio`: a folder for the sound that each connection sends."""
+        self.home, self._script, self._audio, self.port = home, script, audio, 0
         self.log_file, self.certs = home / "service.jsonl", home / "certs"
         self.cert = ""
         self.start()
@@ -167,6 +168,7 @@ class Service:
         argv = [sys.executable, "-m", "pipeline", "simulate", "--port", str(self.port)]
         argv += ["--log", str(self.log_file), "--certs", str(self.certs)]
         argv += ["--script", self._script] if self._script else []
+        argv += ["--audio", str(self._audio)] if self._audio else []
         self.process = subprocess.Popen(argv, env=environment(self.home), text=True, stdout=subprocess.PIPE)
         assert self.process.stdout is not None
         ready = json.loads(self.process.stdout.readline())
