@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Any
 
 import zmq
@@ -36,6 +36,8 @@ class Consumer:
         for topic in sorted(self.topics, reverse=True):  # `event.state` before audio
             self.socket.subscribe(topic)
         self.socket.connect(endpoint)
+        self.fileno = self.socket.fileno()
+        self._holds_more = True  # until the socket has once been asked
         self._inbox: deque[Message] = deque()
         self._inbox_bytes = 0
         self._seen = Seen()
@@ -51,15 +53,20 @@ class Consumer:
         """Leave the producer."""
         self.socket.close()
 
-    def drain(self, now_ns: int) -> bool:
-        """Empty the socket into the inbox. True if there is something to read.
+    def drain(self, now_ns: int, ready: Container[int] | None = None) -> bool:
+        """Empty the socket into the inbox, unless it is not among the `ready`. True if there is something to read.
 
-        At most HIGH_WATER messages a call: a producer that floods must not keep its reader from living.
+        At most HIGH_WATER messages a call: a producer that floods must not keep its reader from living. A socket that
+        was not emptied is read again with the next call, for its descriptor speaks once only.
         """
+        if ready is not None and self.fileno not in ready and not self._holds_more:
+            return bool(self._inbox)
+        self._holds_more = True
         for _ in range(HIGH_WATER):
             try:
                 parts = self.socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
+                self._holds_more = False
                 break
             try:
                 stamp, message = codec.unpack(parts)

@@ -20,6 +20,8 @@ HIGH_WATER = 8_000
 """Messages held for one slow reader, 160 s of 20 ms blocks. Over it the newest are dropped for that reader alone,
 which sees the jump of `seq` and asks for them again. The default of 1000 lost the newest 2,000 of a 3,000 burst."""
 
+POLLIN = int(zmq.POLLIN)  # an enum's `&` costs more than the question
+
 
 class NameTaken(RuntimeError):
     """Another process holds this stage's name on the bus."""
@@ -112,16 +114,18 @@ class Producer:
             self._send_audio(seq, audio)
         self.event("replayed", replayed)
 
+    @property
+    def waits(self) -> bool:
+        """A subscriber has sent something. Also arms the descriptor again, whose edge a send may have taken."""
+        return bool(int(self.socket.getsockopt(zmq.EVENTS)) & POLLIN)
+
     def pump(self) -> int | None:
         """Read what subscribers sent and say sticky events to new ones. Returns the ns time of the next call due.
 
         Anything but a subscription is discarded: a tap cannot speak.
         """
-        while True:
-            try:
-                frame = self.socket.recv(zmq.NOBLOCK)
-            except zmq.Again:
-                break
+        while self.waits:
+            frame = self.socket.recv(zmq.NOBLOCK)
             if frame[:1] == b"\x01":
                 self._sticky.joined(frame[1:])
         for parts in self._sticky.take(self._now_ns()):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Container
 from typing import TYPE_CHECKING, Any
 
 from pipeline import exits
@@ -24,7 +25,7 @@ async def _run(stage: Any, link: Link) -> None:
     turns = _Turns(link, loop, stopped)
     link.wake = turns.soon
     for socket in link.sockets():
-        loop.add_reader(socket.fileno(), turns.now)
+        loop.add_reader(socket.fileno(), turns.now, (socket.fileno(),))
     if link.brief.lifeline is not None:
         loop.add_reader(link.brief.lifeline, os._exit, exits.CRASH)
     turns.soon()
@@ -63,8 +64,8 @@ class _Turns:
         if self._soon is None and not self._closed:
             self._soon = self._loop.call_soon(self.now)
 
-    def now(self) -> None:
-        """One turn."""
+    def now(self, ready: Container[int] = ()) -> None:
+        """One turn. `ready`: descriptors that announced something."""
         if self._turning or self._closed:
             return
         if self._soon is not None:
@@ -72,7 +73,7 @@ class _Turns:
             self._soon = None
         self._turning = True
         try:
-            wait_s = self._link.turn()
+            wait_s = self._link.turn(ready)
         except Exception as error:
             self.error = error
             self._stopped.set()

@@ -11,6 +11,8 @@ import zmq
 from pipeline.bus import codec
 from pipeline.bus.messages import VERSION
 
+POLLIN = int(zmq.POLLIN)  # an enum's `&` costs more than the question
+
 
 class Control:
     """Says hello, primed, live, beat, state, bye; hears go, stop, now."""
@@ -30,6 +32,11 @@ class Control:
             self.socket.send(msgpack.packb({"v": VERSION, "kind": kind, **fields}), zmq.NOBLOCK)
         except zmq.Again:
             return
+
+    @property
+    def waits(self) -> bool:
+        """Something has come. Also arms the socket's descriptor again, whose edge a send may have taken."""
+        return bool(int(self.socket.getsockopt(zmq.EVENTS)) & POLLIN)
 
     def heard(self) -> Iterator[Mapping[str, Any]]:
         """What has come from the supervisor."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from typing import Any, NoReturn
-
-import zmq
+from collections.abc import Container
+from typing import NoReturn
 
 from pipeline import exits, log
 from pipeline.bus.producer import NameTaken
@@ -17,8 +16,7 @@ from pipeline.stage.brief import Brief, NotStarted
 from pipeline.stage.guard import die_with_parent, show_stacks
 from pipeline.stage.link import Link
 from pipeline.stage.stage import Stage
-
-MAX_WAIT_S = 0.5
+from pipeline.stage.waits import Waits
 
 
 class WorldError(Exception):
@@ -84,20 +82,16 @@ def _live(stage: Stage, link: Link) -> None:
     link.control.say("primed")
     link.state_name = "primed"
     link.beat()
-    poller = zmq.Poller()
-    if link.brief.lifeline is not None:
-        poller.register(link.brief.lifeline, zmq.POLLIN)
-    poller.register(link.control.socket, zmq.POLLIN)
+    waits = Waits(link)
     while True:
         again_s = link.turn()
         if link.going or link.stopping:
             break
-        _wait(poller, link, again_s)
+        waits.wait(again_s)
     if link.stopping:
         return
     link.open()
-    for socket in link.sockets()[1:]:
-        poller.register(socket, zmq.POLLIN)
+    waits.add(link.sockets()[1:])
     stage.start()
     link.control.say("live")
     if link.state_name == "primed":
@@ -105,23 +99,15 @@ def _live(stage: Stage, link: Link) -> None:
     if hasattr(stage, "run"):
         aio.run(stage, link)
     else:
-        _loop(stage, link, poller)
+        _loop(stage, link, waits)
     stage.stop()
 
 
-def _loop(stage: Stage, link: Link, poller: zmq.Poller) -> None:
+def _loop(stage: Stage, link: Link, waits: Waits) -> None:
+    ready: Container[int] | None = None
     while True:
-        again_s = link.turn()
+        again_s = link.turn(ready)
         if link.stopping:
             return
         wanted_s = stage.step()
-        waits = [wait for wait in (again_s, wanted_s) if wait is not None]
-        _wait(poller, link, min(waits, default=None))
-
-
-def _wait(poller: zmq.Poller, link: Link, seconds: float | None) -> None:
-    """Wait until something arrives, `seconds` at most. The lifeline's end ends the process here and now."""
-    wait_s = MAX_WAIT_S if seconds is None else min(seconds, MAX_WAIT_S)
-    ready: dict[Any, int] = dict(poller.poll(max(0, -(-int(wait_s * 1e6) // 1000))))
-    if link.brief.lifeline is not None and link.brief.lifeline in ready:
-        os._exit(exits.CRASH)
+        ready = waits.wait(min((wait for wait in (again_s, wanted_s) if wait is not None), default=None))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -95,21 +95,30 @@ class Link:
 
     # -- one turn of the loop
 
-    def turn(self) -> float | None:
-        """Read everything, work for a while; returns seconds until the next turn is due (0: work is left)."""
+    @property
+    def announced(self) -> bool:
+        """Something waits on a socket that we also send on. Its descriptor may not say so: a send takes the edge."""
+        return self.control.waits or (self.producer is not None and self.producer.waits)
+
+    def turn(self, ready: Container[int] | None = None) -> float | None:
+        """Read everything, work for a while; returns seconds until the next turn is due (0: work is left).
+
+        `ready`: descriptors of the sockets that have something; None: all may. To ask a socket that has nothing costs
+        as much as to read one that has: with a socket for each peer that was most of a frame's time in a stage.
+        """
         now_ns = time.monotonic_ns()
-        self._hear_control()
+        if self.control.waits:
+            self._hear_control()
         due = [self.timers.due_ns()]
         if self.producer is not None:
             due.append(self.producer.pump())
-        left = [peer for peer, consumer in self.consumers.items() if consumer.drain(now_ns)]
-        self._log_malformed(now_ns)
+        left = [consumer for consumer in self.consumers.values() if consumer.drain(now_ns, ready)]
         end_ns = now_ns + WORK_NS
         while left and not self.stopping:
-            peer = left[0]
-            message = self.consumers[peer].next()
+            message = left[0].next()
             if message is None:
-                left.pop(0)
+                if left.pop(0).last_malformed:
+                    self._log_malformed(now_ns)
                 continue
             self._dispatch(*message, now_ns)
             if time.monotonic_ns() > end_ns:

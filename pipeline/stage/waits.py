@@ -1,0 +1,49 @@
+"""What a stage's loop waits on: the descriptors of its sockets and its lifeline, in one system call."""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Container, Iterable
+from typing import TYPE_CHECKING, Any
+
+from pipeline import exits
+
+if TYPE_CHECKING:
+    import zmq
+
+    from pipeline.stage.link import Link
+
+MAX_WAIT_S = 0.5
+
+
+class Waits:
+    """`zmq.Poller` asks each socket two or three times; the descriptors alone say as much in a tenth of the time.
+
+    A zmq descriptor announces once, and only a reader that empties the socket arms it again: `Link.turn` does.
+    """
+
+    def __init__(self, link: Link) -> None:
+        self._link, self._lifeline = link, link.brief.lifeline
+        self._poll = select.poll()
+        if self._lifeline is not None:
+            self._poll.register(self._lifeline, select.POLLIN)
+        self.add(link.sockets())
+
+    def add(self, sockets: Iterable[zmq.Socket[Any]]) -> None:
+        """Wait on these too."""
+        for socket in sockets:
+            self._poll.register(socket.fileno(), select.POLLIN)
+
+    def wait(self, seconds: float | None) -> Container[int]:
+        """Wait until something arrives, `seconds` at most; the descriptors that have something.
+
+        The lifeline's end ends the process here and now.
+        """
+        wait_s = MAX_WAIT_S if seconds is None else min(seconds, MAX_WAIT_S)
+        if self._link.announced:
+            wait_s = 0.0
+        ready = [descriptor for descriptor, _ in self._poll.poll(max(0, -(-int(wait_s * 1e6) // 1000)))]
+        if self._lifeline in ready:
+            os._exit(exits.CRASH)
+        return ready
