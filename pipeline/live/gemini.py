@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import socket
 import ssl
@@ -62,6 +63,7 @@ def check(fields: Mapping[str, Any]) -> None:
             raise BadField(explain_word(str(warning.message), fields, types))
 
 
+@functools.cache
 def warm_up() -> None:
     """Build the SDK's types now, by a session with nobody: else the first words of the first answer wait for them."""
     samples = (
