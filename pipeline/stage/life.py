@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from collections.abc import Container
@@ -15,6 +14,7 @@ from pipeline.stage import aio
 from pipeline.stage.brief import Brief, NotStarted
 from pipeline.stage.guard import die_with_parent, show_stacks
 from pipeline.stage.link import Link
+from pipeline.stage.memory import settle
 from pipeline.stage.stage import Stage
 from pipeline.stage.waits import Waits
 
@@ -77,8 +77,7 @@ def _live(stage: Stage, link: Link) -> None:
     for name, value in build_options(type(stage), link.brief.options).items():
         setattr(stage, name, value)
     stage.prime()
-    gc.collect()
-    gc.freeze()  # what was imported stays: the collector need not walk it, and forks share its pages
+    settle()
     link.control.say("primed")
     link.state_name = "primed"
     link.beat()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+from collections import deque
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -15,11 +17,18 @@ from pipeline.audio.segmenter import Segmenter, SpeechEnded, SpeechEvent, Speech
 from pipeline.audio.vad import HOP, SileroVad
 from pipeline.config.options import OptionError, Range
 from pipeline.stage.life import WorldError
+from pipeline.stage.memory import settle
 
 RATE = 16_000
 BLOCK = 320
 LEVEL_BLOCKS = 10
 """Blocks of 20 ms to one level event: five a second."""
+LOAD_AFTER_NS = 150_000_000
+"""After this long without voice the detector is loaded: the microphone takes longer than that to open."""
+CAUGHT_UP_NS = 100_000_000
+"""A block this young is no backlog."""
+UNJUDGED_BLOCKS = 500
+"""Blocks (10 s) that wait for the detector; over it the oldest goes unjudged."""
 
 _NS = 1_000_000_000
 
@@ -40,15 +49,19 @@ class Frontend(Stage):
     """Voice activity detection."""
 
     def prime(self) -> None:
-        """Loads the model. Raises OptionError for a detector or a channel that can't be."""
+        """Raises OptionError for a detector or a channel that can't be, ImportError if the detector is not installed.
+
+        Its model is loaded later: that takes 80 ms, in which the voice already flows.
+        """
         try:
             pcm.check_channel(self.channel)
         except ValueError as error:
             raise OptionError(str(error)) from error
         if self.vad.use != "silero":
             raise OptionError(f"vad.use: expected silero, not {self.vad.use!r}")
+        if importlib.util.find_spec("onnxruntime") is None:
+            raise ModuleNotFoundError("onnxruntime is missing: install the package again", name="onnxruntime")
         self._vad = SileroVad()
-        self._vad.load()
 
     def start(self) -> None:
         """Silence so far."""
@@ -58,8 +71,24 @@ class Frontend(Stage):
         self._gate = Gate(self.tail_ms)
         self._watch = RateWatch()
         self._why: Why = ""
-        self._end_t: int | None = None  # of the newest block sent
+        self._end_t: int | None = None  # of the newest block judged
+        self._unjudged: deque[Timed] | None = deque(maxlen=UNJUDGED_BLOCKS)  # None: the detector is loaded
+        self._caught_up = False
+        self._load_by_ns = self.now_ns() + LOAD_AFTER_NS
         self._since_level: list[pcm.Samples] = []
+
+    def step(self) -> float | None:
+        """Load the detector once the voice flows, or is not there; then judge what has passed meanwhile."""
+        if self._unjudged is None:
+            return None
+        if not self._caught_up and (wait_ns := self._load_by_ns - self.now_ns()) > 0:
+            return wait_ns / 1e9
+        self._vad.load()
+        settle()
+        unjudged, self._unjudged = self._unjudged, None
+        for block in unjudged:
+            self._judge(block)
+        return None
 
     def on_audio(self, audio: Audio) -> None:
         """A block of the microphone, or one that has just left the speaker."""
@@ -97,10 +126,13 @@ class Frontend(Stage):
             self._why = why
             self.tell("gate", closed=bool(why), reason=why)
         self._judge(Timed(block.t, heard))
-        self._end_t = block.t + duration_ns
+        self._caught_up = self.now_ns() - block.t < CAUGHT_UP_NS
         self._measure(block.samples)
 
     def _judge(self, block: Timed) -> None:
+        if self._unjudged is not None:
+            self._unjudged.append(block)
+            return
         if self._end_t is not None and abs(block.t - self._end_t) > GAP_NS:
             self._vad.reset()
             self._say(self._segmenter.close())
@@ -108,6 +140,7 @@ class Frontend(Stage):
         for number, probability in enumerate(self._vad.push(block.samples)):
             hop_t = begin + number * HOP * _NS // RATE
             self._say(self._segmenter.push(hop_t, HOP * _NS // RATE, probability))
+        self._end_t = block.t + block.samples.size * _NS // RATE
 
     def _say(self, events: list[SpeechEvent]) -> None:
         for event in events:

@@ -69,8 +69,8 @@ class Hearing:
             run.owns_device = run.owns_device or word.fields.get("device") is True
         elif word.kind == "primed":
             run.pulse.primed()
+            self.go(run)  # first: what follows writes a file
             self.show_start(slot, "primed")
-            self.go(run)
         elif word.kind == "live":
             run.pulse.live(now)
             self.show_said(slot, run)

@@ -28,6 +28,7 @@ from functools import partial
 from typing import Any, NoReturn
 
 from pipeline.stage.guard import die_with_parent
+from pipeline.stage.memory import settle
 from pipeline.supervisor import zygote_child as child
 from pipeline.supervisor import zygote_wire as wire
 from pipeline.supervisor.recipe import MARK
@@ -55,6 +56,7 @@ def load(what: str) -> None:
         return
     gemini = importlib.import_module("pipeline.live.gemini")
     gemini.warm_up()
+    gemini.check({})  # the type of a session's setup is built when it is first used, too
 
 
 class Server:
@@ -66,8 +68,7 @@ class Server:
 
     def run(self) -> NoReturn:
         """Serve until the supervisor is gone."""
-        gc.collect()
-        gc.freeze()  # the collector of a fork must not touch, and so copy, the pages that are shared
+        settle()  # the collector of a fork must not touch, and so copy, the pages that are shared
         try:
             wire.send_reply(self._line, ready=os.getpid())
             while True:
@@ -120,8 +121,7 @@ class Server:
             for name in what:
                 load(name)
             if socket_number is not None:
-                gc.collect()
-                gc.freeze()
+                settle()
                 child.fork_away(partial(self._be_copy, socket_number, complaints), self._supervisor)
         except Exception as error:
             print(f"loaded in vain: {error!r}", file=sys.stderr)
