@@ -1,7 +1,8 @@
-"""Two watches over an open stream, because the stream itself is the last to know.
+"""Three watches over an open stream, because the stream itself is the last to know.
 
 A source that is unplugged raises nothing: the server moves the stream to another one, mostly to the speaker's own
-monitor, and the machine listens to itself. And a server that dies under a polled stream leaves the poll in a deadlock.
+monitor, and the machine listens to itself. A server that dies under a polled stream leaves the poll in a deadlock. And
+a call into a frozen server, a suspended source or a driver that fails for ever simply does not return.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import shutil
 import subprocess
 import threading
 import time
-from typing import IO
+from collections.abc import Callable
+from typing import IO, NoReturn
 
 from pipeline.audio import soundserver
 from pipeline.audio.soundserver import Kind
@@ -145,3 +147,55 @@ class MoveWatch:
             if not self._expected and name.endswith(".monitor") and not self._monitor_allowed:
                 return f"the sound server offers only {name}, the speaker's own sound, as {self._kind}"
         return ""
+
+
+class HangWatch:
+    """Ends a process whose native call does not return, with a last word that says why.
+
+        with hang_watch:
+            stream.read(320)
+
+    The hung thread can say nothing itself, and SIGKILL leaves no reason. So a thread looks on, and once a call takes
+    too long it keeps the other from ever coming back from it and speaks in its place.
+    """
+
+    LOOK_S = 0.1
+    DOUBT_LOOKS = 6
+    """After so many looks at the same call it is found out what may be the matter; that takes DIAGNOSIS_S at most."""
+    LOOKS = 12
+    """And after so many it is given up. Looks, not seconds: a process that was stopped itself hangs nowhere."""
+
+    def __init__(self, why: Callable[[], str], give_up: Callable[[str], NoReturn]) -> None:
+        """`why` is asked for a reason; `give_up` takes it, in the watch's thread, and ends the process."""
+        self._why, self._give_up = why, give_up
+        self._call = 0
+        self._inside = False
+        self._returning = threading.Lock()
+        self._closed = threading.Event()
+        threading.Thread(target=self._watch, name="hang-watch", daemon=True).start()
+
+    def __enter__(self) -> None:
+        self._call += 1
+        self._inside = True
+
+    def __exit__(self, *_: object) -> None:
+        with self._returning:  # held for good by a watch that gives up: then it alone uses what was ours
+            self._inside = False
+
+    def close(self) -> None:
+        """There will be no more calls."""
+        self._closed.set()
+
+    def _watch(self) -> None:
+        call, looks, why = 0, 0, ""
+        while not self._closed.wait(self.LOOK_S):
+            if not self._inside or self._call != call:
+                call, looks = self._call, 0
+                continue
+            looks += 1
+            if looks == self.DOUBT_LOOKS:
+                why = self._why()
+            if looks >= self.LOOKS:
+                with self._returning:
+                    if self._inside and self._call == call:
+                        self._give_up(why)

@@ -7,6 +7,7 @@ What PortAudio does to those who trust it, and the rules that follow (all measur
 - A hung read never runs a Python signal handler: leave SIGTERM its default action.
 - The list of devices is frozen at initialisation: wait for a device with `find`, which never touches PortAudio.
 - Polling a stream whose server has died is a deadlock: `Speaker` asks its wire first.
+- Any call may never return, opening included: all are made under a HangWatch, which ends the process.
 """
 
 from __future__ import annotations
@@ -15,17 +16,20 @@ import contextlib
 import ctypes
 import os
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pyaudio
 
 from pipeline.audio import soundserver
-from pipeline.audio.deviceguard import MoveWatch, Wire
-from pipeline.audio.soundserver import CLIENT_ENV, Endpoint, Kind
+from pipeline.audio.devicefind import Found as Found
+from pipeline.audio.devicefind import find as find
+from pipeline.audio.deviceguard import HangWatch, MoveWatch, Wire
+from pipeline.audio.soundserver import CLIENT_ENV, Kind
+from pipeline.exits import WORLD
 
 RATES = (48_000, 44_100)
 """Tried after the wanted rate and before the device's own."""
@@ -36,57 +40,12 @@ PERIOD = 512
 change of volume has to wait for it."""
 
 
+_REFUSED = "plug it in, end its other user, or let this user open it (group audio)"
+"""PortAudio's words for busy, forbidden and gone are the same."""
+
+
 class DeviceLost(Exception):
     """The device or its server is gone or refuses: this process can't use PortAudio any more. Says what to do."""
-
-
-@dataclass(frozen=True)
-class Found:
-    """A device that can be opened: `name` for people; `endpoint` of the sound server, None for plain ALSA."""
-
-    kind: Kind
-    name: str
-    endpoint: Endpoint | None
-
-
-def find(kind: Kind, device: str) -> Found | str:
-    """What `device` (a name, a part of one, or `auto`) means now, or why there is nothing, with the remedy.
-
-    Never touches PortAudio: to be asked each 500 ms until the answer is a device.
-    """
-    try:
-        if not soundserver.reachable():
-            return _find_alsa(kind, device)
-        offered = soundserver.endpoints(kind)
-    except soundserver.ServerSilent as frozen:
-        return str(frozen)
-    if offered is not None:
-        choice = soundserver.choose(kind, device, offered, os.environ)
-        return choice if isinstance(choice, str) else Found(kind, choice.name, choice)
-    if device == "auto":
-        return Found(kind, os.environ.get(CLIENT_ENV[kind]) or "the sound server's default", None)
-    # Without pactl there is no list of what the server has: the name has to be whole, nothing can complete it.
-    return Found(kind, device, Endpoint(device, device, 2, RATES[0]))
-
-
-def _find_alsa(kind: Kind, device: str, proc: Path = Path("/proc/asound")) -> Found | str:
-    """A card of the kernel, for machines without a sound server."""
-    word = "capture" if kind == "microphone" else "playback"
-    cards = []
-    with contextlib.suppress(OSError):
-        cards = [line for line in (proc / "pcm").read_text().splitlines() if f": {word}" in line]
-    if not cards:
-        return (
-            f"no sound server and no card with {word}: plug the {kind} in, or start the server "
-            "(systemctl --user start pipewire-pulse or pulseaudio; XDG_RUNTIME_DIR or PULSE_SERVER must lead to it)"
-        )
-    if device == "auto":
-        return Found(kind, "the default card", None)
-    matching = [line for line in cards if device.casefold() in line.casefold()]
-    if matching:
-        return Found(kind, device, None)
-    names = ", ".join(line.split(":")[1].strip() for line in cards)
-    return f"no {kind} is named {device!r}: plug it in, or name another in the configuration (there is: {names})"
 
 
 # -- PortAudio itself
@@ -131,7 +90,7 @@ def _initialise(found: Found) -> tuple[pyaudio.PyAudio, int, dict[str, Any]]:
             if re.search(wanted, str(info["name"]), re.IGNORECASE):
                 return _portaudio, int(info["index"]), dict(info)
     names = ", ".join(str(d["name"]) for d in usable) or "none"
-    raise DeviceLost(f"{found.name}: PortAudio lists no such {found.kind} (it lists: {names})")
+    raise DeviceLost(f"{found.name}: PortAudio lists no such {found.kind} (it lists: {names}): {_REFUSED}")
 
 
 def _names(found: Found) -> Sequence[str]:
@@ -173,16 +132,39 @@ def _open(found: Found, wanted: Sequence[int], channels: Sequence[int], frames: 
                 continue
             break  # a device that is busy or gone is not tried again: the next open may never return
         return stream, form
-    raise DeviceLost(f"{found.name}: the {found.kind} does not open ({error}): plug it in, or end its other user")
+    raise DeviceLost(f"{found.name}: the {found.kind} does not open ({error}): {_REFUSED}")
+
+
+def _hang_watch(found: Found, give_up: Callable[[str], NoReturn]) -> HangWatch:
+    name = found.endpoint.name if found.endpoint else None
+    return HangWatch(lambda: soundserver.why_silent(found.kind, name), give_up)
+
+
+def die_hung(reason: str) -> NoReturn:
+    """For a process without a better last word."""
+    print(reason, file=sys.stderr, flush=True)
+    os._exit(WORLD)
 
 
 class Microphone:
-    """An open microphone: blocks of 20 ms. One thread, from the first call to the last."""
+    """An open microphone: blocks of 20 ms. One thread, from the first call to the last.
 
-    def __init__(self, found: Found, *, rate: int = 16_000, every_channel: bool = False) -> None:
+    A call that does not return ends in `give_up`, in another thread, with the reason; it must end the process.
+    """
+
+    def __init__(
+        self,
+        found: Found,
+        *,
+        rate: int = 16_000,
+        every_channel: bool = False,
+        give_up: Callable[[str], NoReturn] = die_hung,
+    ) -> None:
         native = min(found.endpoint.channels if found.endpoint else 2, MAX_CHANNELS)
         channels = (native, 2, 1) if every_channel else (1, native, 2)
-        self._stream, form = _open(found, (rate,), channels, 0)
+        self._hang_watch = _hang_watch(found, give_up)
+        with self._hang_watch:
+            self._stream, form = _open(found, (rate,), channels, 0)
         self.rate, self.channels = form.rate, form.channels
         self.frames = form.rate // 50
         self.name = found.name
@@ -190,58 +172,84 @@ class Microphone:
         self.watch = MoveWatch("microphone", name)
 
     def read(self) -> bytes:
-        """The next block; blocks for up to 20 ms, or for ever if the server hangs. DeviceLost if it is gone."""
+        """The next block; blocks for up to 20 ms. DeviceLost if the microphone is gone."""
         try:
-            # A late reader is served what was kept; with the exception PyAudio would close the stream instead.
-            return bytes(self._stream.read(self.frames, exception_on_overflow=False))
+            with self._hang_watch:
+                # A late reader is served what was kept; with the exception PyAudio would close the stream instead.
+                return bytes(self._stream.read(self.frames, exception_on_overflow=False))
         except OSError as error:
             raise DeviceLost(f"{self.name}: the microphone is gone ({error}): plug it in again") from error
+
+    def waiting(self) -> int:
+        """Frames that a read would give without blocking (about 1000 at most are told). DeviceLost as from `read`.
+
+        Right after a read only: of a server that has just died it is never asked, because the read would have failed.
+        """
+        with self._hang_watch:
+            frames = int(self._stream.get_read_available())
+        if frames < 0:  # PyAudio returns the error instead of raising it
+            raise DeviceLost(f"{self.name}: the microphone is gone (error {frames}): plug it in again")
+        return frames
 
     def close(self) -> None:
         """Release it. Only between two reads, never after DeviceLost."""
         self.watch.close()
-        with contextlib.suppress(OSError):
+        with self._hang_watch, contextlib.suppress(OSError):
             self._stream.close()
+        self._hang_watch.close()
 
 
 class Speaker:
-    """An open speaker, for a writer that polls and never blocks. One thread, from the first call to the last."""
+    """An open speaker, for a writer that polls and never blocks. One thread, from the first call to the last.
 
-    def __init__(self, found: Found) -> None:
-        self._stream, form = _open(found, RATES, (1, 2), PERIOD)
-        self.rate, self.channels = form.rate, form.channels
+    A call that does not return ends in `give_up`, in another thread, with the reason; it must end the process.
+    """
+
+    def __init__(self, found: Found, *, give_up: Callable[[str], NoReturn] = die_hung) -> None:
         self.name = found.name
+        self._endpoint = found.endpoint.name if found.endpoint else None
+        self._hang_watch = _hang_watch(found, give_up)
+        with self._hang_watch:
+            self._stream, form = _open(found, RATES, (1, 2), PERIOD)
+        self.rate, self.channels = form.rate, form.channels
         self._wire = Wire()
-        name = found.endpoint.name if found.endpoint else None
-        self.watch = MoveWatch("speaker", name)
-        self.capacity = int(self._stream.get_write_available())
+        self.watch = MoveWatch("speaker", self._endpoint)
+        self.capacity = self.free()
         """Frames that the device's queue holds: three periods."""
 
     def free(self) -> int:
         """Frames that can be written without blocking, counted by the device in whole periods."""
-        if not self._wire.alive():
-            raise DeviceLost(f"{self.name}: the sound server has gone")
-        try:
-            return int(self._stream.get_write_available())
-        except OSError as error:
-            raise DeviceLost(f"{self.name}: the speaker is gone ({error}): plug it in again") from error
+        with self._native():
+            frames = int(self._stream.get_write_available())
+        if frames < 0:  # PyAudio returns the error instead of raising it
+            raise DeviceLost(f"{self.name}: the speaker is gone (error {frames}): plug it in again")
+        return frames
 
     def write(self, pcm: bytes) -> None:
         """Mono s16le, no more frames than `free`."""
         if self.channels == 2:
             pcm = np.repeat(np.frombuffer(pcm, np.int16), 2).tobytes()
-        try:
+        with self._native():
             self._stream.write(pcm, exception_on_underflow=False)
-        except OSError as error:
-            raise DeviceLost(f"{self.name}: the speaker is gone ({error}): plug it in again") from error
 
     def flush(self) -> None:
         """Silence at once: what is queued is dropped, and the stream takes sound again (1 to 10 ms)."""
-        if not self._wire.alive():
-            raise DeviceLost(f"{self.name}: the sound server has gone")
-        try:
+        with self._native():
             self._stream.stop_stream()
             self._stream.start_stream()
+
+    def why_stuck(self) -> str:
+        """Why it takes no more sound, with the remedy."""
+        return soundserver.why_silent("speaker", self._endpoint)
+
+    @contextlib.contextmanager
+    def _native(self) -> Iterator[None]:
+        """Around each call of PortAudio: DeviceLost if the server has gone or the call fails."""
+        if not self._wire.alive():
+            raise DeviceLost(f"{self.name}: the sound server has gone: start it again")
+        try:
+            with self._hang_watch:
+                yield
         except OSError as error:
             raise DeviceLost(f"{self.name}: the speaker is gone ({error}): plug it in again") from error
 
@@ -249,8 +257,9 @@ class Speaker:
         """Release it. Never after DeviceLost."""
         self.watch.close()
         self._wire.close()
-        with contextlib.suppress(OSError):
+        with self._hang_watch, contextlib.suppress(OSError):
             self._stream.close()
+        self._hang_watch.close()
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
 import shutil
 import socket
 import subprocess
@@ -21,6 +22,10 @@ Kind = Literal["microphone", "speaker"]
 
 PACTL_S = 1.0
 """Bound of one pactl: a frozen server never answers, and whoever asks has to beat every 0.5 s and is dead after 2."""
+DIAGNOSIS_S = 0.5
+"""The same where a stage already stands still, and its 2 s are running."""
+FLOWS_S = 0.7
+"""In which a source that sleeps by itself wakes up and gives its first sound."""
 
 _WORD: dict[Kind, str] = {"microphone": "source", "speaker": "sink"}
 CLIENT_ENV: dict[Kind, str] = {"microphone": "PULSE_SOURCE", "speaker": "PULSE_SINK"}
@@ -40,6 +45,8 @@ class Endpoint:
     channels: int
     rate: int
     default: bool = False
+    suspended: bool = False
+    """Asleep because nobody uses it, or put to sleep by somebody: the server does not say which."""
 
     @property
     def monitor(self) -> bool:
@@ -85,8 +92,8 @@ def reachable() -> bool:
     return pactl("info") is not None
 
 
-def pactl(*words: str) -> str | None:
-    """Output of `pactl WORDS`; None if it is not installed or fails. ServerSilent after PACTL_S."""
+def pactl(*words: str, within_s: float = PACTL_S) -> str | None:
+    """Output of `pactl WORDS`; None if it is not installed or fails. ServerSilent after `within_s`."""
     program = shutil.which("pactl")
     if program is None:
         return None
@@ -96,7 +103,7 @@ def pactl(*words: str) -> str | None:
             env={**os.environ, "LC_ALL": "C"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=PACTL_S,
+            timeout=within_s,
             check=False,
         )
     except subprocess.TimeoutExpired as error:
@@ -130,7 +137,8 @@ def parse_json(listed: str, default: str) -> list[Endpoint]:
         name = str(entry.get("name", ""))
         if name:
             channels, rate = _specification(str(entry.get("sample_specification", "")))
-            found.append(Endpoint(name, str(entry.get("description") or name), channels, rate, name == default))
+            description, asleep = str(entry.get("description") or name), entry.get("state") == "SUSPENDED"
+            found.append(Endpoint(name, description, channels, rate, name == default, asleep))
     return found
 
 
@@ -141,7 +149,8 @@ def parse_short(listed: str, default: str) -> list[Endpoint]:
         columns = line.split("\t")
         if len(columns) >= 4:
             channels, rate = _specification(columns[3])
-            found.append(Endpoint(columns[1], columns[1], channels, rate, columns[1] == default))
+            asleep = columns[4:5] == ["SUSPENDED"]
+            found.append(Endpoint(columns[1], columns[1], channels, rate, columns[1] == default, asleep))
     return found
 
 
@@ -171,6 +180,47 @@ def choose(kind: Kind, device: str, offered: Sequence[Endpoint], environ: Mappin
         return matching[0]
     names = ", ".join(e.name for e in real) or "none"
     return f"no {kind} is named {wanted!r}: plug it in, or name another in the configuration (there is: {names})"
+
+
+def asleep(kind: Kind, name: str) -> str:
+    """What to do about an endpoint that somebody put to sleep."""
+    return (
+        f"the {kind} {name} is suspended: press its mute switch again, or wake it "
+        f"(pactl suspend-{_WORD[kind]} {name} 0)"
+    )
+
+
+def flows(kind: Kind, name: str) -> bool:
+    """Whether a suspended endpoint wakes when it is used; a stream on one that does not would hang. Takes FLOWS_S.
+
+    Asked of `parec` (of a speaker: at its monitor), which can be killed; true where that is not installed.
+    """
+    program = shutil.which("parec")
+    if program is None:
+        return True
+    source = name if kind == "microphone" else f"{name}.monitor"
+    with subprocess.Popen(
+        [program, "-d", source, "--raw", "--latency-msec=20"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as listener:
+        assert listener.stdout is not None
+        ready = select.select([listener.stdout], [], [], FLOWS_S)[0]
+        listener.kill()
+        return bool(ready and os.read(listener.stdout.fileno(), 1))
+
+
+def why_silent(kind: Kind, name: str | None) -> str:
+    """Why an open stream on `name` (None: the default) stands still, with the remedy. Takes DIAGNOSIS_S at most."""
+    try:
+        listed = pactl("--format=json", "list", f"{_WORD[kind]}s", within_s=DIAGNOSIS_S)
+    except ServerSilent as frozen:
+        return str(frozen)
+    named = [endpoint for endpoint in parse_json(listed or "", "") if endpoint.name == name]
+    if named and named[0].suspended:
+        return asleep(kind, named[0].name)
+    return f"the {kind} {name or 'in use'} stands still: plug it in again, or restart the sound server"
 
 
 def connected(kind: Kind, pid: int) -> list[str] | None:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import ClassVar
+from typing import ClassVar, NoReturn
 
 from pipeline import Audio, Event, Stage
 from pipeline.audio import devices, pcm
 from pipeline.audio.deviceclock import DeviceClock
 from pipeline.config.options import OptionError
-from pipeline.stage.life import WorldError
+from pipeline.stage.life import WorldError, give_way
 
 PROBE_S = 0.5
 """How often an absent device is looked for."""
 MUTE_KNOWN_S = 0.3
 """How long the first opening waits to hear whether it is muted: a muted machine must not listen even for an instant."""
 HELD_BLOCKS = 100
-"""Blocks (2 s) that wait while it is being checked whose sound they are. Over it the oldest is dropped and counted."""
+"""Blocks (2 s) that wait while it is being checked whose sound they are, or how old. Over it the oldest is dropped and
+counted."""
+STALL_NS = 100_000_000
+"""A read that took longer was held up: what comes now lay somewhere meanwhile and is older than it looks."""
 
 
 class Capture(Stage):
@@ -44,7 +47,8 @@ class Capture(Stage):
         self._muted: bool | None = None  # None: not known yet
         self._mute_known_by_ns = self.now_ns() + int(MUTE_KNOWN_S * 1e9)
         self._probe_ns = 0
-        self._held: deque[Audio] = deque()
+        self._held: deque[tuple[int, bytes]] = deque()  # number of the first sample, block
+        self._stalled = False
         self.dropped_blocks = 0
         self.state("waiting", "the microphone is being opened")
 
@@ -86,7 +90,7 @@ class Capture(Stage):
 
     def _open(self, found: devices.Found) -> None:
         try:
-            self._microphone = devices.Microphone(found, every_channel=self.channel != "mix")
+            self._microphone = devices.Microphone(found, every_channel=self.channel != "mix", give_up=self._hung)
         except devices.DeviceLost as error:
             self.state("degraded", str(error))
             raise WorldError(str(error)) from error
@@ -106,13 +110,33 @@ class Capture(Stage):
         except devices.DeviceLost as error:
             self.state("degraded", str(error))
             raise WorldError(str(error)) from error
-        now_ns = self.now_ns()
-        first, self._count = self._count, self._count + microphone.frames
-        # A read that did not wait took from a backlog: when that sound was at the microphone the clock knows better.
-        if not self._clock.running or now_ns - begun_ns > microphone.frames * 250_000_000 // microphone.rate:
-            self._clock.observe(self._count, now_ns)
-        self._held.append(self._audio(microphone, block, self._clock.time_of(first)))
+        self._held.append((self._count, block))
+        self._count += microphone.frames
+        self._set_clock(microphone, self.now_ns() - begun_ns)
         self._release(microphone)
+
+    def _set_clock(self, microphone: devices.Microphone, waited_ns: int) -> None:
+        """Tell the clock what is certain: a block that was waited for, in time, is the newest there is.
+
+        One that did not wait comes from a backlog, and when it was at the microphone the clock knows better. After a
+        stall even the first block that was waited for may be old, so everything is held until the backlog is empty.
+        """
+        if waited_ns > STALL_NS or not self._clock.running:
+            self._stalled = True
+        if self._stalled:
+            more = self._waiting(microphone)
+            if more < microphone.frames:
+                self._stalled = False
+                self._clock.observe(self._count + more, self.now_ns())
+        elif waited_ns > microphone.frames * 250_000_000 // microphone.rate:
+            self._clock.observe(self._count, self.now_ns())
+
+    def _waiting(self, microphone: devices.Microphone) -> int:
+        try:
+            return microphone.waiting()
+        except devices.DeviceLost as error:
+            self.state("degraded", str(error))
+            raise WorldError(str(error)) from error
 
     def _audio(self, microphone: devices.Microphone, block: bytes, t: int) -> Audio:
         audio = Audio("mic", block, microphone.rate, microphone.channels, t=t)
@@ -128,14 +152,19 @@ class Capture(Stage):
         if microphone.watch.moved:
             self.state("degraded", f"{microphone.watch.moved}: plug it in again")
             raise WorldError(microphone.watch.moved)
-        if microphone.watch.checking:
+        if microphone.watch.checking or self._stalled:
             if len(self._held) > HELD_BLOCKS:
                 self._held.popleft()
                 self.dropped_blocks += 1
             return
         self.state("live")
         while self._held:
-            self.emit("mic", self._held.popleft())
+            first, block = self._held.popleft()
+            self.emit("mic", self._audio(microphone, block, self._clock.time_of(first)))
+
+    def _hung(self, reason: str) -> NoReturn:
+        self.state("degraded", reason)
+        give_way(self, reason)
 
     def _close(self) -> None:
         self._held.clear()

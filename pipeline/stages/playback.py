@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, NoReturn
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from pipeline.audio.deviceclock import DeviceClock
 from pipeline.audio.feed import Feed, Sounded
 from pipeline.audio.jitter import JitterBuffer
 from pipeline.config.options import Range
-from pipeline.stage.life import WorldError
+from pipeline.stage.life import WorldError, give_way
 
 RATE = 24_000
 PROBE_S = 0.5
@@ -104,7 +104,7 @@ class Playback(Stage):
             self._probe_ns = self.now_ns() + int(PROBE_S * 1e9)
             return PROBE_S
         try:
-            self._speaker = devices.Speaker(found)
+            self._speaker = devices.Speaker(found, give_up=self._hung)
         except devices.DeviceLost as error:
             self.state("degraded", str(error))
             raise WorldError(str(error)) from error
@@ -113,6 +113,10 @@ class Playback(Stage):
         self.log.info("speaker open", device=self._speaker.name, rate=self._speaker.rate)
         self.state("live")
         return 0.0
+
+    def _hung(self, reason: str) -> NoReturn:
+        self.state("degraded", reason)
+        give_way(self, reason)
 
     def _restart_clock(self) -> None:
         assert self._speaker is not None
@@ -142,7 +146,7 @@ class Playback(Stage):
             self._moved_to, self._moved_ns, self._looks = sounded, now_ns, 0
         self._looks += 1
         if self._looks > STUCK_LOOKS and now_ns - self._moved_ns > STUCK_NS and free < speaker.capacity:
-            raise devices.DeviceLost(f"{speaker.name}: the speaker takes no more sound: restart the sound server")
+            raise devices.DeviceLost(speaker.why_stuck())
         if free == speaker.capacity:
             self._ran_out(speaker, now_ns)
             return sounded

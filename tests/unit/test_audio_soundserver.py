@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.audio import devices
+from pipeline.audio import devicefind
 from pipeline.audio.soundserver import Endpoint, choose, parse_connected, parse_json, parse_short, sockets
 
 pytestmark = pytest.mark.unit
@@ -73,9 +73,9 @@ def test_where_the_socket_may_be() -> None:
 
 
 def test_cards_without_a_sound_server(tmp_path: Path) -> None:
-    assert "no sound server and no card with capture" in str(devices._find_alsa("microphone", "auto", tmp_path))
+    assert "no sound server and no card with capture" in str(devicefind._find_alsa("microphone", "auto", tmp_path))
     (tmp_path / "pcm").write_text("00-00: HDMI 0 : HDMI 0 : playback 1\n01-00: USB Audio : USB Audio : capture 1\n")
-    found = devices._find_alsa("microphone", "usb", tmp_path)
-    assert isinstance(found, devices.Found)
-    assert isinstance(devices._find_alsa("speaker", "auto", tmp_path), devices.Found)
-    assert "no speaker is named 'usb'" in str(devices._find_alsa("speaker", "usb", tmp_path))
+    found = devicefind._find_alsa("microphone", "usb", tmp_path)
+    assert isinstance(found, devicefind.Found)
+    assert isinstance(devicefind._find_alsa("speaker", "auto", tmp_path), devicefind.Found)
+    assert "no speaker is named 'usb'" in str(devicefind._find_alsa("speaker", "usb", tmp_path))
