@@ -137,7 +137,7 @@ def pss_mb(machine: Machine) -> dict[str, float]:
     return {**sizes, "all": sum(sizes.values())}
 
 
-def _spread(values: list[float]) -> dict[str, float]:
+def _spread(values: list[float]) -> dict[str, Any]:
     ordered = sorted(values)
     at95 = ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))]
     return {
@@ -145,6 +145,7 @@ def _spread(values: list[float]) -> dict[str, float]:
         "p50_ms": round(statistics.median(ordered), 1),
         "p95_ms": round(at95, 1),
         "max_ms": round(ordered[-1], 1),
+        "ms": [round(value, 1) for value in values],
     }
 
 
