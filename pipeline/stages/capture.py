@@ -96,12 +96,7 @@ class Capture(Stage):
             raise WorldError(str(error)) from error
         self._clock = DeviceClock(self._microphone.rate)
         self._count = 0  # samples read so far
-        self.log.info(
-            "microphone open",
-            device=self._microphone.name,
-            rate=self._microphone.rate,
-            channels=self._microphone.channels,
-        )
+        self._sounding = False
 
     def _read(self, microphone: devices.Microphone) -> None:
         begun_ns = self.now_ns()
@@ -158,11 +153,16 @@ class Capture(Stage):
                 self.dropped_blocks += 1
             return
         self.state("live")
+        if not self._sounding:  # not at the open: a broken card opens every 2 s, and each time without a sound
+            self._sounding = True
+            form = {"rate": microphone.rate, "channels": microphone.channels}
+            self.log.info("microphone open", device=microphone.name, **form)
         while self._held:
             first, block = self._held.popleft()
             self.emit("mic", self._audio(microphone, block, self._clock.time_of(first)))
 
     def _hung(self, reason: str) -> NoReturn:
+        self.link.beat()  # the last one is old, and what follows may take a moment on a busy machine
         self.state("degraded", reason)
         give_way(self, reason)
 

@@ -115,6 +115,7 @@ class Playback(Stage):
         return 0.0
 
     def _hung(self, reason: str) -> NoReturn:
+        self.link.beat()  # the last one is old, and what follows may take a moment on a busy machine
         self.state("degraded", reason)
         give_way(self, reason)
 
