@@ -103,6 +103,8 @@ class Hearing:
         """Show what a stage says of itself, from the moment that it is live."""
         if run.pulse.live_since is None or slot.stopping or run.hang:
             return
+        if run.said[0] == "waiting" and run.owns_device and slot.down_since is not None and slot.state == "degraded":
+            return  # it is about to try the device that its predecessor lost: not up, until there is sound
         if slot.down_since is not None:
             after_s = round(self._loop.clock() - slot.down_since, 3)
             slot.down_since = None

@@ -261,7 +261,9 @@ class Supervisor:
             log.info("stage ended", stage=slot.name)
         else:
             say = log.warning if status == WORLD else log.error
-            say("stage died", stage=slot.name, pid=run.child.pid, how=how, last_words=list(run.voice.tail))
+            # of a broken card every 2 s, for days: where it said itself why it left, its lines are not said twice
+            words = [run.bye] if status == WORLD and run.bye else list(run.voice.tail)
+            say("stage died", stage=slot.name, pid=run.child.pid, how=how, last_words=words)
         self._decide(slot, run.exit(status, self.loop.clock()))
 
     def _decide(self, slot: Slot, exit: policy.Exit) -> None:
