@@ -17,6 +17,8 @@ INBOX_BYTES = 32 * 2**20
 INBOX_MESSAGES = 4 * HIGH_WATER
 """What one reader holds of one producer while it works. Over it the newest is dropped and counted; audio is asked
 for again by the jump of `seq`."""
+BAD_AT_ONCE = 500
+"""Malformed messages read in one go, 10 ms of work: who babbles must not keep its reader from anything else."""
 LATE_NS = 100_000_000
 """A message older than this when read is counted as late."""
 
@@ -37,7 +39,8 @@ class Consumer:
             self.socket.subscribe(topic)
         self.socket.connect(endpoint)
         self.fileno = self.socket.fileno()
-        self._holds_more = True  # until the socket has once been asked
+        self.holds_more = True
+        """The socket was not emptied, or was never asked: its descriptor will not say so."""
         self._inbox: deque[Message] = deque()
         self._inbox_bytes = 0
         self._seen = Seen()
@@ -54,29 +57,33 @@ class Consumer:
         self.socket.close()
 
     def drain(self, now_ns: int, ready: Container[int] | None = None) -> bool:
-        """Empty the socket into the inbox, unless it is not among the `ready`. True if there is something to read.
+        """Empty the socket into the inbox, unless it is not among the `ready`. True if there is something to read, or
+        to be said of what was malformed.
 
         At most HIGH_WATER messages a call: a producer that floods must not keep its reader from living. A socket that
         was not emptied is read again with the next call, for its descriptor speaks once only.
         """
-        if ready is not None and self.fileno not in ready and not self._holds_more:
+        if ready is not None and self.fileno not in ready and not self.holds_more:
             return bool(self._inbox)
-        self._holds_more = True
+        self.holds_more, bad = True, 0
         for _ in range(HIGH_WATER):
             try:
                 parts = self.socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
-                self._holds_more = False
+                self.holds_more = False
                 break
             try:
                 stamp, message = codec.unpack(parts)
             except codec.Malformed as error:
                 self.malformed += 1
                 self.last_malformed = str(error)
+                bad += 1
+                if bad == BAD_AT_ONCE:
+                    break
                 continue
             if self._wanted(stamp.topic):
                 self._accept(stamp, message, now_ns)
-        return bool(self._inbox)
+        return bool(self._inbox or self.last_malformed)
 
     def next(self) -> Message | None:
         """The oldest message not yet read."""

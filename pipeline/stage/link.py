@@ -113,19 +113,26 @@ class Link:
         if self.producer is not None:
             due.append(self.producer.pump())
         left = [consumer for consumer in self.consumers.values() if consumer.drain(now_ns, ready)]
-        end_ns = now_ns + WORK_NS
+        # Counted from here: reading a flood takes longer than that, and what else came has its turn all the same.
+        end_ns = time.monotonic_ns() + WORK_NS
+        more = any(consumer.holds_more for consumer in self.consumers.values())
         while left and not self.stopping:
             message = left[0].next()
             if message is None:
                 if left.pop(0).last_malformed:
                     self._log_malformed(now_ns)
                 continue
+            left.append(left.pop(0))  # in turns, so that nobody waits behind one who talks without end
             self._dispatch(*message, now_ns)
             if time.monotonic_ns() > end_ns:
-                return 0.0
-        for inlet in self.inlets.values():
-            self._ask(inlet.tick(now_ns))
-        self.timers.run(time.monotonic_ns())
+                more = True
+                break
+        if not left:  # the answer to a request may lie in what was not read yet
+            for inlet in self.inlets.values():
+                self._ask(inlet.tick(now_ns))
+        self.timers.run(time.monotonic_ns())  # however much is left: who works must be seen to beat
+        if more:
+            return 0.0
         due.append(self.timers.due_ns())
         soonest = min((at for at in due if at is not None), default=None)
         return None if soonest is None else max(0.0, (soonest - time.monotonic_ns()) / 1e9)
