@@ -107,31 +107,28 @@ class Capture(Stage):
             raise WorldError(str(error)) from error
         self._held.append((self._count, block))
         self._count += microphone.frames
-        self._set_clock(microphone, self.now_ns() - begun_ns)
+        self._set_clock(microphone, begun_ns, self.now_ns())
         self._release(microphone)
 
-    def _set_clock(self, microphone: devices.Microphone, waited_ns: int) -> None:
+    def _set_clock(self, microphone: devices.Microphone, begun_ns: int, now_ns: int) -> None:
         """Tell the clock what is certain: a block that was waited for, in time, is the newest there is.
 
         One that did not wait comes from a backlog, and when it was at the microphone the clock knows better. After a
-        stall even the first block that was waited for may be old, so everything is held until the backlog is empty.
+        stall even the first block may be old, so all are held until one had to be waited for again.
         """
-        if waited_ns > STALL_NS or not self._clock.running:
-            self._stalled = True
+        waited_ns, block_ns = now_ns - begun_ns, microphone.frames * 1_000_000_000 // microphone.rate
         if self._stalled:
-            more = self._waiting(microphone)
-            if more < microphone.frames:
-                self._stalled = False
-                self._clock.observe(self._count + more, self.now_ns())
-        elif waited_ns > microphone.frames * 250_000_000 // microphone.rate:
-            self._clock.observe(self._count, self.now_ns())
-
-    def _waiting(self, microphone: devices.Microphone) -> int:
-        try:
-            return microphone.waiting()
-        except devices.DeviceLost as error:
-            self.state("degraded", str(error))
-            raise WorldError(str(error)) from error
+            if waited_ns > STALL_NS:  # nothing had come since the last one: a device that gives its sound in heaps
+                self._clock.observe(self._count - microphone.frames, begun_ns)
+            elif waited_ns > block_ns // 2:
+                self._clock.observe(self._count, now_ns)
+            else:
+                return
+            self._stalled = False
+        elif waited_ns > STALL_NS and self._clock.running:
+            self._stalled = True
+        elif waited_ns > block_ns // 4 or not self._clock.running or self._clock.time_of(self._count) > now_ns:
+            self._clock.observe(self._count, now_ns)  # the last: nothing comes from the future
 
     def _audio(self, microphone: devices.Microphone, block: bytes, t: int) -> Audio:
         audio = Audio("mic", block, microphone.rate, microphone.channels, t=t)
