@@ -34,7 +34,7 @@ SETTLE_S = 1.5
 
 
 def main(kills: int = KILLS) -> dict[str, Any]:
-    """Do it; prints and returns `{"kills": {stage: {p50_ms, p95_ms, max_ms, n, goal_p50_ms}}, "memory": …, "start": …}`."""
+    """Do it; prints and returns `{"kills": {stage: {p50_ms, …}}, "memory": {"pss_mb": …}, "start": {"ms": …}}`."""
     took: dict[str, list[float]] = {stage: [] for stage in STAGES}
     memory: list[dict[str, float]] = []
     starts: list[dict[str, float]] = []
@@ -65,9 +65,7 @@ def _machine(home: Path, pulse: PulseServer) -> Machine:
 
 
 def _started(machine: Machine) -> dict[str, float]:
-    machine.until(
-        lambda: machine.live("playback") and machine.audio("voice") and machine.events("connection", up=True)
-    )
+    machine.until(lambda: machine.live("playback") and machine.audio("voice") and machine.events("connection", up=True))
     moments = {
         "microphone": machine.audio("mic")[0].t or 0,
         "playback": min(e.sent for e in machine.events("state", state="live") if e.src == "playback"),

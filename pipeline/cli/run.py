@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
 
     mark = new_mark()
     # before all else: it loads while the configuration is read
-    first = zygote_launch.launch(f"{MARK}={mark}") if zygote_launch.possible() else None
+    launched = zygote_launch.launch(f"{MARK}={mark}") if zygote_launch.possible() else []
 
     import structlog
 
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     from pipeline.supervisor import app
     from pipeline.supervisor.zygote_spawner import ZygoteSpawner
 
-    spawner = ZygoteSpawner(f"{MARK}={mark}", first) if first is not None else None
+    spawner = ZygoteSpawner(f"{MARK}={mark}", launched) if launched else None
     describer = partial(describe_stages, start=spawner.start if spawner is not None else by_exec)
     try:
         pipeline = with_screen(load(args.config, args.sets, describer=describer))

@@ -15,9 +15,9 @@ PR_SET_PDEATHSIG = 1
 def die_with_parent(parent: int | None = None, lifeline: int | None = None) -> None:
     """Have the kernel kill this process when the supervisor dies, however it dies. Linux; elsewhere the lifeline alone.
 
-    The main loop cannot do this: a stage hung in a native read never sees its lifeline close. `parent`: the supervisor's
-    pid, where it is known. Where it is not, being a child of process 1 can mean that it died before the net was spread,
-    or that it is process 1 itself, as in a container; then the lifeline tells.
+    The main loop cannot do this: a stage hung in a native read never sees its lifeline close. `parent`: the pid of the
+    supervisor, where it is known. Where it is not, being a child of process 1 can mean that it died before the net was
+    spread, or that it is process 1 itself, as in a container; then the lifeline tells.
     """
     if sys.platform != "linux":
         return

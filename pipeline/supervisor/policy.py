@@ -7,8 +7,8 @@ about the program: it is replaced for ever and never counted. Only a stage's own
 |---|---|
 | said `ended` | from session the pipeline ends with 0; else the stage stays down |
 | 78 | required: the pipeline ends with 78; else the stage stays down until `restart` |
-| 69, or a device's owner hung | again, with starts 1-2 s apart, not counted |
-| anything else (0 unasked, a signal, a hang) | again: at once, then after 0.1 ... 30 s +-20 % |
+| 69, or a device's owner hung | again: at once, then with starts 1-2 s apart while the world goes on, not counted |
+| anything else (0 unasked, a signal, a hang) | again: at once, then at least 0.1 ... 30 s +-20 % after it went live |
 | more than `burst` of those in `window_s`, required | the whole pipeline again, in order, once; within 10 min of that: exit 70 under systemd, else again each 30 s for ever |
 """  # noqa: E501
 
@@ -22,6 +22,8 @@ from pipeline.exits import CONFIG, SOFTWARE, WORLD
 
 SPACING_S = (1.0, 2.0)
 """Between two starts of a stage that the world keeps ending."""
+WORLD_AGAIN_S = 10.0
+"""An end by the world this long after the one before is a first one: a plug pulled, not a loose port."""
 BACKOFF_S = (0.1, 30.0)
 JITTER = 0.2
 """Share of a backoff by which it varies, so that stages which died of one cause do not return in step."""
@@ -55,6 +57,8 @@ class History:
     """Own crashes since it was last live for STEADY_S."""
     exhausted: bool = False
     """Restarting the pipeline did not help it either."""
+    world_ended: float | None = None
+    """When the world last ended it."""
     pipeline_restarted: float | None = None
     """When the whole pipeline was last restarted for any stage's sake."""
 
@@ -105,9 +109,10 @@ def decide(
         return Action("stay_down", history, f"{reason}; mend it, then `restart` it", state="failed")
     if exit.status == WORLD or (exit.hang and exit.owns_device):
         spacing = SPACING_S[0] + dice * (SPACING_S[1] - SPACING_S[0])
-        after_s = max(0.0, exit.started + spacing - now)
+        again = history.world_ended is not None and now - history.world_ended < WORLD_AGAIN_S
+        after_s = max(0.0, exit.started + spacing - now) if again else 0.0
         reason = exit.hang or exit.bye or "its device or stream failed (exit 69)"
-        return Action("start", history, reason, after_s, state="degraded")
+        return Action("start", replace(history, world_ended=now), reason, after_s, state="degraded")
     return _own_crash(rules, history, exit, now, dice, under_systemd)
 
 
@@ -115,7 +120,8 @@ def _own_crash(rules: Rules, history: History, exit: Exit, now: float, dice: flo
     if exit.live_s >= STEADY_S:
         history = replace(history, streak=0, exhausted=False)
     crashes = (*(when for when in history.crashes if now - when < rules.window_s), now)
-    after_s = backoff_s(history.streak, dice)
+    # what it worked counts: it is crashes in quick succession that must not wear the machine out
+    after_s = max(0.0, backoff_s(history.streak, dice) - exit.live_s)
     history = replace(history, crashes=crashes, streak=history.streak + 1)
     reason = exit.hang or how_it_ended(exit.status)
     if history.exhausted:

@@ -1,16 +1,18 @@
-"""The fork server: `python -P -m pipeline.supervisor.zygote SUPERVISOR SOCKET`.
+"""The fork server: `python -P -m pipeline.supervisor.zygote SUPERVISOR SOCKET [SOCKET2] PADDING`.
 
 It has imported what stages need, so that a stage is a fork (2 ms) instead of an import (0.1 to 0.9 s), and all stages
 share its pages. It never imports a person's modules, nor what starts a thread or opens a device (onnxruntime does the
 first; a zmq context or PortAudio used before a fork are broken after it).
 
 There are two of them. The first loads what every stage of ours needs. The session's SDK takes longer than everything
-else together: the first session is forked from the first server, imports it as any process would, and before it goes on
-it forks a copy of itself, which is the second server. Nothing is imported twice and nobody waits for both.
+else together, so the first server, when it has loaded the little that the session needs besides, forks the second one,
+which loads the SDK meanwhile. A session that is wanted before that is done needs no import of its own and does not wait:
+the loading process becomes the session, and before it does it leaves a copy of itself behind, which is the server then.
 
 | request | answer |
 |---|---|
-| `stage` | a process with the stage of `environ`; with `load`, what is loaded in it first; with a socket `server` it leaves a fork server of what it has become there |
+| `stage` | a process with the stage of `environ`; what `load` names is loaded in it first |
+| `become` | none: this process becomes that stage, and leaves a fork server on the socket `server` |
 | `server` | a process that loads `load` and is a fork server on the socket `server` |
 | `answer` | a process that answers the questions of `config.child` for `module` |
 | `ping` | our own process id |
@@ -18,6 +20,7 @@ it forks a copy of itself, which is the second server. Nothing is imported twice
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import os
@@ -35,15 +38,14 @@ from pipeline.supervisor.recipe import MARK
 
 SDK = "sdk"
 STAGE = "pipeline.stage.__main__"
+FIRST_LOADED = (STAGE, "pipeline.stages.session")
 LOADED = (
     "pipeline.stages.capture",
-    STAGE,
     "pipeline.stages.playback",
     "pipeline.stages.frontend",
     "pipeline.stages.wav_source",
     "pipeline.stages.wav_sink",
     "pipeline.stages.screen",
-    "pipeline.stages.session",
     "pipeline.config.answering",
     "pipeline.config.describe",
 )
@@ -69,15 +71,30 @@ class Server:
     def run(self) -> NoReturn:
         """Serve until the supervisor is gone."""
         settle()  # the collector of a fork must not touch, and so copy, the pages that are shared
-        try:
+        with contextlib.suppress(OSError):  # closed already behind a `become`, which still can be read
             wire.send_reply(self._line, ready=os.getpid())
+        try:
             while True:
-                request, descriptors = wire.take_request(self._line)
-                self._serve(request, dict(zip(request["descriptors"], descriptors, strict=True)))
+                self._serve(*self._next())
         except (wire.Gone, OSError):
             os._exit(0)
 
+    def _next(self) -> tuple[dict[str, Any], dict[str, int]]:
+        try:
+            request, descriptors = wire.take_request(self._line)
+        except ConnectionResetError:  # closed with our `ready` unread: said once, then what was asked can be read
+            request, descriptors = wire.take_request(self._line)
+        return request, dict(zip(request["descriptors"], descriptors, strict=True))
+
+    def branch(self, socket_number: int) -> None:
+        """Fork the server of the SDK, and say its process id."""
+        pid = child.fork_away(partial(self._be_server, (SDK,), socket_number), self._supervisor)
+        wire.send_reply(self._line, branch=pid)
+        os.close(socket_number)
+
     def _serve(self, request: dict[str, Any], given: dict[str, int]) -> None:
+        if request["do"] == "become":
+            child.be(partial(self._be_stage, request, given))
         try:
             pid = self._fork(request, given)
         except OSError as error:
@@ -105,7 +122,7 @@ class Server:
         child.take_name(stage, f"voice-pipeline: {stage}", names)
         complaints = os.dup(self._errors)
         child.take_stdio(None, given.get("stdout", given["stderr"]), given["stderr"])
-        self._leave_server(request["load"], given.get("server"), complaints)
+        self._leave_server(given["server"], complaints) if "server" in given else self._load(request["load"])
         child.close_all_but({given["lifeline"]})
         child.take_environment({**environ, "PIPELINE_LIFELINE": str(given["lifeline"])})
         child.take_path(environ.get("PYTHONPATH", ""), self._beyond)
@@ -114,17 +131,17 @@ class Server:
         sys.modules[STAGE].main()
         os._exit(0)
 
-    def _leave_server(self, what: Sequence[str], socket_number: int | None, complaints: int) -> None:
-        """Load it, and leave a fork server of this state behind if one is wanted. What fails here fails again in the
-        stage itself, which can say so."""
+    def _load(self, what: Sequence[str]) -> None:
         try:
             for name in what:
                 load(name)
-            if socket_number is not None:
-                settle()
-                child.fork_away(partial(self._be_copy, socket_number, complaints), self._supervisor)
-        except Exception as error:
+        except Exception as error:  # the stage fails of the same, and can say what it means
             print(f"loaded in vain: {error!r}", file=sys.stderr)
+
+    def _leave_server(self, socket_number: int, complaints: int) -> None:
+        settle()
+        with contextlib.suppress(OSError):  # no process to be had: the supervisor sees the socket close
+            child.fork_away(partial(self._be_copy, socket_number, complaints), self._supervisor)
 
     def _be_copy(self, socket_number: int, errors: int) -> NoReturn:
         child.take_stdio(None, errors, errors)
@@ -134,8 +151,7 @@ class Server:
         child.close_all_but({socket_number})
         names = {MARK: os.environ[MARK]} if MARK in os.environ else {}
         child.take_name("zygote", "voice-pipeline: fork server (session)", names)
-        for name in what:
-            load(name)
+        self._load(what)
         line = socket.socket(fileno=socket_number)
         Server(self._supervisor, line, self._beyond, 2).run()
 
@@ -158,10 +174,16 @@ def main() -> NoReturn:
     own = {os.path.abspath(entry) for entry in given.split(os.pathsep)} if given else set()
     beyond = [entry for entry in sys.path if entry not in own]
     gc.disable()  # nothing of what is loaded is garbage
+    child.take_name("zygote", "voice-pipeline: fork server", {MARK: os.environ.get(MARK, "")})
+    server = Server(supervisor, line, beyond, 2)
+    for name in FIRST_LOADED:
+        load(name)
+    for socket_number in sys.argv[3:-1]:
+        gc.freeze()
+        server.branch(int(socket_number))
     for name in LOADED:
         load(name)
-    child.take_name("zygote", "voice-pipeline: fork server", {MARK: os.environ.get(MARK, "")})
-    Server(supervisor, line, beyond, 2).run()
+    server.run()
 
 
 if __name__ == "__main__":

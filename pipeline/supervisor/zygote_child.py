@@ -63,13 +63,18 @@ def _between(become: Callable[[], NoReturn], supervisor: int, write: int) -> NoR
 
 
 def _child(become: Callable[[], NoReturn], supervisor: int) -> NoReturn:
+    with contextlib.suppress(OSError):
+        os.setpgid(0, 0)
+    _wait_for_parent(supervisor)
+    die_with_parent(supervisor)
+    be(become)
+
+
+def be(become: Callable[[], NoReturn]) -> NoReturn:
+    """Run `become`; however it ends, this process ends as an interpreter would, but without being torn down."""
     try:
-        with contextlib.suppress(OSError):
-            os.setpgid(0, 0)
-        _wait_for_parent(supervisor)
-        die_with_parent(supervisor)
         become()
-    except SystemExit as end:  # as the interpreter would have it, without tearing it down
+    except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
         if end.code is not None and not isinstance(end.code, int):
             print(end.code, file=sys.stderr)
@@ -137,8 +142,8 @@ def take_main(module: str) -> None:
 def take_name(name: str, title: str, environ: Mapping[str, str]) -> None:
     """Be `name` in `top` and `title` in `ps`; have `environ` found in /proc/PID/environ.
 
-    The supervisor knows by that file what a stage left behind. It shows the bytes that the kernel was given at exec; the
-    program's own environment has been moved off them by `take_environment`.
+    The supervisor knows by that file what a stage left behind. It shows the bytes that the kernel was given at exec;
+    `take_environment` moves the program's own environment off them.
     """
     _libc.prctl(PR_SET_NAME, name.encode()[:15], 0, 0, 0)
     with open("/proc/self/stat", "rb") as file:

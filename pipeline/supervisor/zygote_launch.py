@@ -27,6 +27,8 @@ class ForkServer:
     """Number of the last request."""
     answered: int = 0
     """Number of the last answer."""
+    answered_at: float = 0.0
+    """Monotonic s."""
     environ: dict[str, str] = field(default_factory=dict)
     """What it was started with."""
 
@@ -36,10 +38,12 @@ def possible() -> bool:
     return sys.platform == "linux" and hasattr(os, "pidfd_open") and hasattr(os, "memfd_create")
 
 
-def launch(mark: str) -> ForkServer:
-    """Start the first fork server; it says `ready` when it has loaded. Raises OSError. `mark`: NAME=VALUE for its
-    environment, by which it is found if we are killed."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+def launch(mark: str, with_sdk: bool = True) -> list[ForkServer]:
+    """Start the fork server of all stages, and have it start that of the SDK. Each says `ready` when it has loaded.
+
+    Raises OSError. `mark`: NAME=VALUE for their environment, by which they are found if we are killed.
+    """
+    lines = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(1 + with_sdk)]
     name, _, value = mark.partition("=")
     environ = {**os.environ, name: value}
     environ.pop("NOTIFY_SOCKET", None)
@@ -47,13 +51,15 @@ def launch(mark: str) -> ForkServer:
     # as every stage has them (see `recipe`), because a fork can't set them any more
     environ |= {"PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"}
     environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    with theirs:
-        popen = subprocess.Popen(
-            [sys.executable, "-P", "-m", MODULE, str(os.getpid()), str(theirs.fileno()), PADDING],
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            pass_fds=(theirs.fileno(),),
-            process_group=0,
-        )
+    theirs = tuple(their.fileno() for _, their in lines)
+    popen = subprocess.Popen(
+        [sys.executable, "-P", "-m", MODULE, str(os.getpid()), *map(str, theirs), PADDING],
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        pass_fds=theirs,
+        process_group=0,
+    )
     popen.returncode = 0  # we wait for it ourselves; Popen would otherwise warn, and wait a second time
-    return ForkServer(ours, popen.pid, environ=environ)
+    for _, their in lines:
+        their.close()
+    return [ForkServer(ours, pid, environ=environ) for (ours, _), pid in zip(lines, (popen.pid, 0), strict=False)]

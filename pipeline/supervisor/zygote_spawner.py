@@ -12,7 +12,6 @@ import os
 import select
 import signal
 import socket
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any
@@ -21,27 +20,36 @@ import structlog
 
 from pipeline.config import child as questions
 from pipeline.supervisor import zygote_wire as wire
-from pipeline.supervisor.children import Child, Ends, ExecSpawner, become_subreaper, pidfd_open
+from pipeline.supervisor.children import Child, Ends, ExecSpawner, become_subreaper
 from pipeline.supervisor.recipe import Recipe
+from pipeline.supervisor.zygote_answerer import Answerer
 from pipeline.supervisor.zygote_launch import ForkServer, launch
 
 if TYPE_CHECKING:
     from pipeline.supervisor.loop import Loop
 
-FORK_S = 0.2
-"""A fork takes 2 ms; a server that has not forked by then is stuck, and nobody waits longer for it."""
+FORK_S = 1.0
+"""A fork takes 5 ms. On a machine so busy that it takes a second, exec would take many."""
+LOOK_S = 0.05
+"""Between two looks, while waiting for a fork, whether the server is stopped: such a one is not waited for."""
 FIRST_S = 5.0
 """For the server to load before it is first needed. Exec would have to load the same beside it."""
 PING_S = 1.0
-"""Between two pings; one that is not answered by the next ends a server before a start has to find out."""
+SILENT_S = 5.0
+"""A server that answers no ping for so long is stuck: found out before a start has to."""
 AGAIN_S = (0.5, 60.0)
 """Before a lost server is replaced: doubles while it does not come to serving."""
+UNWANTED_S = 5.0
+"""After this long without a stage that uses the SDK, nobody keeps it loaded."""
 STAGES, SDK = "stages", "sdk"
 """The two servers: what all stages need, and that with the session's SDK."""
 USES_SDK = "pipeline.stages.session"
 ARGUMENTS = ("-P", "-m", "pipeline.stage")
 SET_AT_EXEC = ("PYTHON", "LD_", "LC_", "LANG", "MALLOC_", "GLIBC_", "OPENBLAS_", "OMP_", "MKL_", "TZ")
 """Variables that are read when a program starts: a stage with others than the server's is no fork of it."""
+
+OURS = ("PYTHONUNBUFFERED", "PYTHONFAULTHANDLER")
+"""What every stage has of them, and a process that answers questions need not have."""
 
 log = structlog.get_logger()
 
@@ -53,8 +61,8 @@ class NoFork(Exception):
 class ZygoteSpawner:
     """Forks what is ours, executes the rest."""
 
-    def __init__(self, mark: str, first: ForkServer | None = None) -> None:
-        """`mark`: NAME=VALUE that all our processes carry. `first`: a server that was launched already."""
+    def __init__(self, mark: str, launched: Sequence[ForkServer] = ()) -> None:
+        """`mark`: NAME=VALUE that all our processes carry. `launched`: the servers, if they were launched already."""
         become_subreaper()
         self._mark = mark
         self._exec = ExecSpawner()
@@ -63,10 +71,7 @@ class ZygoteSpawner:
         self._loop: Loop | None = None
         self._failures = 0
         self._sdk_wanted = False
-        if first is None:
-            self._launch()
-        else:
-            self._servers[STAGES] = first
+        self._servers.update(zip((STAGES, SDK), launched or launch(mark), strict=False))
 
     # -- processes
 
@@ -89,7 +94,7 @@ class ZygoteSpawner:
         """A process that answers questions of `config`; see `config.child.Starter`."""
         try:
             server = self._server(STAGES, within_s=FIRST_S)
-            self._same_program(server, environ)
+            same_program(server, {**{name: server.environ[name] for name in OURS}, **environ})
             files = {"stdin": question.fileno(), "stdout": answers.fileno(), "stderr": noise.fileno()}
             return Answerer(self._ask(server, files, do="answer", module=module, environ=dict(environ)))
         except NoFork:
@@ -101,6 +106,7 @@ class ZygoteSpawner:
         for kind in list(self._servers):
             self._watch(kind)
         loop.after(PING_S, self._ping_again)
+        loop.after(UNWANTED_S, lambda: self._drop(SDK) if SDK in self._servers and not self._sdk_wanted else None)
 
     def close(self) -> None:
         """End the servers."""
@@ -116,33 +122,53 @@ class ZygoteSpawner:
         if not recipe.ours or recipe.argv[1:] != ARGUMENTS:
             raise NoFork("another program")
         with_sdk = json.loads(recipe.environ["PIPELINE_WIRING"]).get("use", "").startswith(USES_SDK)
+        self._sdk_wanted |= with_sdk
+        if with_sdk and (loading := self._loading()) is not None:
+            return self._become(recipe, loading)
         server, load = self._best(with_sdk)
-        self._same_program(server, recipe.environ)
-        with Ends.opened() as ends, contextlib.ExitStack() as theirs:
-            given = {"stderr": ends.said_write, "lifeline": ends.life_read}
-            if recipe.terminal:
-                given["stdout"] = 1
-            ours = None
-            if load and SDK not in self._servers:
-                ours, end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-                given["server"] = theirs.enter_context(end).fileno()
-            try:
-                pid = self._ask(server, given, do="stage", environ=dict(recipe.environ), load=load)
-            except NoFork:
-                if ours is not None:
-                    ours.close()
-                raise
-            if ours is not None:
-                self._add(SDK, ForkServer(ours, environ=server.environ))
-            return ends.child(recipe, pid)
+        same_program(server, recipe.environ)
+        with Ends.opened() as ends:
+            given = self._given(recipe, ends)
+            return ends.child(recipe, self._ask(server, given, do="stage", environ=dict(recipe.environ), load=load))
+
+    def _given(self, recipe: Recipe, ends: Ends) -> dict[str, int]:
+        stdout = {"stdout": 1} if recipe.terminal else {}
+        return {"stderr": ends.said_write, "lifeline": ends.life_read, **stdout}
 
     def _best(self, with_sdk: bool) -> tuple[ForkServer, tuple[str, ...]]:
         """The server for a stage, and what must be loaded in the fork."""
-        self._sdk_wanted |= with_sdk
         for kind in (SDK, STAGES) if with_sdk else (STAGES, SDK):
             with contextlib.suppress(NoFork):
                 return self._server(kind), (SDK,) if with_sdk and kind == STAGES else ()
         raise NoFork("no fork server is ready")
+
+    def _loading(self) -> ForkServer | None:
+        """The server of the SDK if it exists and is not ready yet."""
+        for kind in (STAGES, SDK):
+            self._hear(kind)
+        server = self._servers.get(SDK)
+        return server if server is not None and server.pid and not server.ready else None
+
+    def _become(self, recipe: Recipe, loading: ForkServer) -> Child:
+        """Have a server that is still loading become the stage, and leave a copy of itself as the server."""
+        same_program(loading, recipe.environ)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs, contextlib.ExitStack() as if_failed:
+            if_failed.callback(ours.close)
+            with Ends.opened() as ends:
+                given = {**self._given(recipe, ends), "server": theirs.fileno()}
+                try:
+                    body = {"do": "become", "environ": dict(recipe.environ), "load": (), "descriptors": list(given)}
+                    wire.send_request(loading.line, body, tuple(given.values()))
+                except wire.Gone as why:
+                    self._lost(SDK, str(why))
+                    raise NoFork(str(why)) from why
+                child = ends.child(recipe, loading.pid)
+            if_failed.pop_all()
+        loading.pid = 0  # it is a stage now, and must not be ended with its line
+        self._drop(SDK)
+        self._add(SDK, ForkServer(ours, environ=loading.environ))
+        return child
 
     def _server(self, kind: str, within_s: float = 0.0) -> ForkServer:
         """A server that is ready, waited for. Raises NoFork."""
@@ -156,31 +182,26 @@ class ZygoteSpawner:
             select.select([server.line], [], [], left_s)
         raise NoFork(f"the fork server ({kind}) is not ready")
 
-    def _same_program(self, server: ForkServer, environ: Mapping[str, str]) -> None:
-        for name in server.environ.keys() | environ.keys():
-            if (
-                name.startswith(SET_AT_EXEC)
-                and name != "PYTHONPATH"  # set in the fork
-                and server.environ.get(name) != environ.get(name)
-                and not (name.startswith("PYTHON") and name not in environ)
-            ):
-                raise NoFork(f"it has a {name} of its own")
-
     def _ask(self, server: ForkServer, given: Mapping[str, int], **body: Any) -> int:
         """The process id that a server answers with. Raises NoFork; a server that does not answer is done with."""
         kind = next(kind for kind, known in self._servers.items() if known is server)
         server.asked += 1
         end = time.monotonic() + FORK_S
         try:
+            if stopped(server.pid):
+                raise wire.Gone("stopped")
             request = {**body, "id": server.asked, "descriptors": list(given)}
             wire.send_request(server.line, request, tuple(given.values()))
             while (reply := wire.take_reply(server.line)) is None or reply.get("id") != server.asked:
-                if reply is None and not select.select([server.line], [], [], max(0.0, end - time.monotonic()))[0]:
-                    raise wire.Gone(f"did not fork within {FORK_S:g} s")
+                if reply is None and not select.select([server.line], [], [], LOOK_S)[0]:
+                    if stopped(server.pid):
+                        raise wire.Gone("stopped")
+                    if time.monotonic() > end:
+                        raise wire.Gone(f"did not fork within {FORK_S:g} s")
         except wire.Gone as why:
             self._lost(kind, str(why))
             raise NoFork(str(why)) from why
-        server.answered = server.asked
+        server.answered, server.answered_at = server.asked, time.monotonic()
         if "pid" not in reply:
             raise NoFork(str(reply.get("error")))
         return int(reply["pid"])
@@ -189,7 +210,7 @@ class ZygoteSpawner:
 
     def _launch(self) -> None:
         try:
-            self._add(STAGES, launch(self._mark))
+            self._add(STAGES, launch(self._mark, with_sdk=False)[0])
         except OSError as error:
             log.warning("no fork server", reason=str(error))
             self._again(STAGES)
@@ -208,10 +229,15 @@ class ZygoteSpawner:
         try:
             while server is not None and (reply := wire.take_reply(server.line)) is not None:
                 if "ready" in reply:
-                    server.ready, server.pid = True, int(reply["ready"])
-                    log.debug("fork server ready", server=kind, pid=server.pid)
+                    server.ready, server.pid, server.answered_at = True, int(reply["ready"]), time.monotonic()
+                    if self._loop is not None:  # before that the log is not set up
+                        log.debug("fork server ready", server=kind, pid=server.pid)
+                elif "branch" in reply:
+                    if SDK in self._servers and not self._servers[SDK].pid:
+                        self._servers[SDK].pid = int(reply["branch"])
                 else:
                     server.answered = max(server.answered, int(reply.get("id", 0)))
+                    server.answered_at = time.monotonic()
         except wire.Gone as why:
             self._lost(kind, str(why))
 
@@ -223,8 +249,11 @@ class ZygoteSpawner:
             self._hear(kind)
             if not server.ready or self._servers.get(kind) is not server:
                 continue
+            silent_s = time.monotonic() - server.answered_at
+            if stopped(server.pid) or (server.answered < server.asked and silent_s > SILENT_S):
+                self._lost(kind, "stopped" if stopped(server.pid) else f"no answer for {silent_s:.0f} s")
+                continue
             if server.answered < server.asked:
-                self._lost(kind, f"no answer for {PING_S:g} s")
                 continue
             self._failures = 0
             server.asked += 1
@@ -282,20 +311,21 @@ class ZygoteSpawner:
         self._add(SDK, ForkServer(ours, pid, environ=server.environ))
 
 
-class Answerer:
-    """A forked process that answers questions of `config`. Ours to wait for."""
+def same_program(server: ForkServer, environ: Mapping[str, str]) -> None:
+    """Raises NoFork if an interpreter started with `environ` would be another one than the server's."""
+    for name in server.environ.keys() | environ.keys():
+        if (
+            name.startswith(SET_AT_EXEC)
+            and name != "PYTHONPATH"  # set in the fork
+            and server.environ.get(name) != environ.get(name)
+        ):
+            raise NoFork(f"it has a {name} of its own")
 
-    def __init__(self, pid: int) -> None:
-        self.pid = pid
-        self._code: int | None = None
 
-    def wait(self, timeout: float | None = None) -> int:
-        """Its exit code, or minus the signal. Raises subprocess.TimeoutExpired."""
-        if self._code is None:
-            descriptor = pidfd_open(self.pid)
-            if descriptor is not None:
-                with os.fdopen(descriptor) as ended:
-                    if not select.select([ended], [], [], timeout)[0]:
-                        raise subprocess.TimeoutExpired("answers", timeout or 0.0)
-            self._code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-        return self._code
+def stopped(pid: int) -> bool:
+    """Whether a process was stopped by a signal: it answers nobody, however long one waits."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] in (b"T", b"t")
+    except OSError:
+        return False

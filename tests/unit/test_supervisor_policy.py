@@ -29,11 +29,9 @@ FRESH = History()
 @pytest.mark.parametrize(
     ("rules", "exit", "kind", "state", "code", "after_s"),
     [
-        # the world: not counted, starts 1-2 s apart
-        (REQUIRED, Exit(69, started=100.0), "start", "degraded", 0, 1.5),
-        (REQUIRED, Exit(69, started=10.0), "start", "degraded", 0, 0.0),
-        (REQUIRED, Exit(69, started=99.2), "start", "degraded", 0, 0.7),
-        (OPTIONAL, Exit(69, started=100.0), "start", "degraded", 0, 1.5),
+        # the world: not counted, the first time at once
+        (REQUIRED, Exit(69, started=100.0), "start", "degraded", 0, 0.0),
+        (OPTIONAL, Exit(69, started=100.0), "start", "degraded", 0, 0.0),
         (REQUIRED, Exit(-9, 90.0, 5.0, "no beat for 2.1 s", owns_device=True), "start", "degraded", 0, 0.0),
         # its own: counted
         (REQUIRED, Exit(-9, 90.0, 5.0, "no beat for 2.1 s"), "start", "restarting", 0, 0.0),
@@ -56,17 +54,29 @@ def test_table(rules: Rules, exit: Exit, kind: str, state: str, code: int, after
     assert (action.kind, action.state, action.code) == (kind, state, code)
     assert action.after_s == pytest.approx(after_s)
     counted = kind == "start" and state == "restarting"
-    assert action.history == (History((100.0,), 1) if counted else FRESH)
+    world = 100.0 if state == "degraded" else None
+    assert action.history == (History((100.0,), 1) if counted else History(world_ended=world))
+
+
+@pytest.mark.parametrize(
+    ("ended", "started", "after_s"),
+    [(99.0, 100.0, 1.5), (99.0, 99.2, 0.7), (91.0, 91.0, 0.0), (90.0, 100.0, 0.0), (None, 100.0, 0.0)],
+)
+def test_while_the_world_goes_on_starts_are_one_to_two_seconds_apart(
+    ended: float | None, started: float, after_s: float
+) -> None:
+    action = decide(REQUIRED, History(world_ended=ended), Exit(69, started=started), now=100.0)
+    assert action.after_s == pytest.approx(after_s)
 
 
 def test_world_is_never_counted_however_often() -> None:
     history, now = FRESH, 0.0
-    for _ in range(10_000):
+    for times in range(10_000):
         action = decide(REQUIRED, history, Exit(69, started=now), now, dice=0.99)
         assert action.kind == "start"
-        assert 1.0 <= action.after_s <= 2.0
+        assert 1.0 <= action.after_s <= 2.0 or times == 0
         history, now = action.history, now + action.after_s
-    assert history == FRESH
+    assert replace(history, world_ended=None) == FRESH
 
 
 def crash_for_ever(rules: Rules, times: int, *, systemd: bool = False, live_s: float = 0.0) -> list[Action]:
@@ -91,7 +101,12 @@ def test_backoff_varies_by_a_fifth(dice: float, share: float) -> None:
 
 def test_thirty_seconds_live_make_the_next_crash_the_first() -> None:
     assert {action.after_s for action in crash_for_ever(REQUIRED, 20, live_s=30.0)} == {0.0}
-    assert crash_for_ever(REQUIRED, 4, live_s=29.0)[-1].after_s > 0
+    assert crash_for_ever(OPTIONAL, 20, live_s=29.0)[-1].after_s > 0
+
+
+def test_what_a_stage_worked_is_no_wait_any_more() -> None:
+    waits = [action.after_s for action in crash_for_ever(OPTIONAL, 9, live_s=2.0)]
+    assert waits == pytest.approx([0, 0, 0, 0, 0, 0, 1.2, 4.4, 10.8])
 
 
 def test_over_the_burst_the_pipeline_restarts_once_and_then_the_service_manager_takes_over() -> None:
