@@ -11,6 +11,7 @@ import contextlib
 import os
 import select
 import shutil
+import socket
 import subprocess
 import threading
 import time
@@ -31,7 +32,7 @@ class Wire:
     RENEW_S = 25.0
 
     def __init__(self) -> None:
-        self._wire = soundserver.connect()
+        self._wire = _connect()
         self._since = time.monotonic()
         self._poll = select.poll()
         self._register()
@@ -52,7 +53,7 @@ class Wire:
 
     def _renew(self) -> None:
         assert self._wire is not None
-        fresh = soundserver.connect()
+        fresh = _connect()
         if fresh is None:  # full backlog or gone: the old connection will say which
             return
         self._poll.unregister(self._wire)
@@ -64,6 +65,12 @@ class Wire:
         if self._wire is not None:
             self._wire.close()
             self._wire = None
+
+
+def _connect() -> socket.socket | None:
+    with contextlib.suppress(soundserver.ServerSilent):
+        return soundserver.connect()
+    return None
 
 
 class MoveWatch:

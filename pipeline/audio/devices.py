@@ -95,9 +95,16 @@ def _initialise(found: Found) -> tuple[pyaudio.PyAudio, int, dict[str, Any]]:
 
 def _names(found: Found) -> Sequence[str]:
     """Patterns of PortAudio's names for the device, best first."""
-    if found.endpoint is not None or soundserver.reachable():
+    if found.endpoint is not None or _served():
         return ("^pulse$", "^default$", "^pipewire$")
     return ("^default$", ".") if found.name == "the default card" else (re.escape(found.name),)
+
+
+def _served() -> bool:
+    try:
+        return soundserver.reachable()
+    except soundserver.ServerSilent:
+        return True
 
 
 @dataclass(frozen=True)
@@ -267,8 +274,14 @@ TRIED_RATES = (8_000, 16_000, 24_000, 44_100, 48_000, 96_000)
 
 
 def listed(kind: Kind) -> list[Listed]:
-    """Every microphone or speaker of this machine. Initialises PortAudio: for a process of its own only."""
-    offered = soundserver.endpoints(kind) if soundserver.reachable() else None
+    """Every microphone or speaker of this machine; none while the server is frozen: `find` says so.
+
+    Initialises PortAudio: for a process of its own only.
+    """
+    try:
+        offered = soundserver.endpoints(kind) if soundserver.reachable() else None
+    except soundserver.ServerSilent:
+        return []
     if offered is not None:
         real = sorted((e for e in offered if not e.monitor), key=lambda e: (not e.default, e.name))
         return [

@@ -32,6 +32,9 @@ CLIENT_ENV: dict[Kind, str] = {"microphone": "PULSE_SOURCE", "speaker": "PULSE_S
 """What libpulse reads when it connects: PortAudio's own list shows only `pulse` and `default`."""
 
 
+_RESTART = "the sound server does not answer: restart it (systemctl --user restart pipewire-pulse or pulseaudio)"
+
+
 class ServerSilent(Exception):
     """The sound server takes connections and answers none: it is frozen."""
 
@@ -70,12 +73,15 @@ def sockets(environ: Mapping[str, str] = os.environ) -> list[str]:
 
 
 def connect(environ: Mapping[str, str] = os.environ) -> socket.socket | None:
-    """A connection to the server's socket, None if nobody listens there."""
+    """A connection to the server's socket, None if nobody listens there. ServerSilent if it takes nobody any more."""
     for path in sockets(environ):
         wire = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         wire.setblocking(False)
         try:
             wire.connect(path)
+        except BlockingIOError as full:  # a frozen server: others have filled its queue of callers
+            wire.close()
+            raise ServerSilent(_RESTART) from full
         except OSError:
             wire.close()
             continue
@@ -107,22 +113,25 @@ def pactl(*words: str, within_s: float = PACTL_S) -> str | None:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise ServerSilent(
-            "the sound server does not answer: restart it (systemctl --user restart pipewire-pulse or pulseaudio)"
-        ) from error
+        raise ServerSilent(_RESTART) from error
     except OSError:
         return None
     return done.stdout.decode(errors="replace") if done.returncode == 0 else None
 
 
 def endpoints(kind: Kind) -> list[Endpoint] | None:
-    """What the server offers, monitors included; None if it can't be known (no pactl)."""
+    """What the server offers, monitors included; None if it can't be known (no pactl). ServerSilent if it does not say.
+
+    Never None for a server in trouble: a device would be opened unseen, and nobody would notice it being moved.
+    """
     word = _WORD[kind]
     default = (pactl(f"get-default-{word}") or "").strip()
     listed = pactl("--format=json", "list", f"{word}s")
     if listed is not None:
         return parse_json(listed, default)
     listed = pactl("list", "short", f"{word}s")  # pactl before 16 knows no JSON
+    if listed is None and shutil.which("pactl"):
+        raise ServerSilent(_RESTART)
     return None if listed is None else parse_short(listed, default)
 
 

@@ -1,10 +1,11 @@
 """Which endpoint a configuration means, and how pactl's answers are read."""
 
+import socket
 from pathlib import Path
 
 import pytest
 
-from pipeline.audio import devicefind
+from pipeline.audio import devicefind, soundserver
 from pipeline.audio.soundserver import Endpoint, choose, parse_connected, parse_json, parse_short, sockets
 
 pytestmark = pytest.mark.unit
@@ -79,3 +80,29 @@ def test_cards_without_a_sound_server(tmp_path: Path) -> None:
     assert isinstance(found, devicefind.Found)
     assert isinstance(devicefind._find_alsa("speaker", "auto", tmp_path), devicefind.Found)
     assert "no speaker is named 'usb'" in str(devicefind._find_alsa("speaker", "usb", tmp_path))
+
+
+def test_a_server_that_takes_nobody_any_more_is_frozen_and_not_absent(tmp_path: Path) -> None:
+    path = tmp_path / "native"
+    callers = [socket.socket(socket.AF_UNIX) for _ in range(4)]
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen(1)
+        for caller in callers:
+            caller.setblocking(False)
+            caller.connect_ex(str(path))
+        with pytest.raises(soundserver.ServerSilent, match="restart it"):
+            soundserver.connect({"PULSE_SERVER": f"unix:{path}"})
+        for caller in callers:
+            caller.close()
+
+
+def test_pactl_that_fails_is_not_pactl_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "pactl"
+    program.write_text("#!/bin/sh\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(soundserver.ServerSilent):
+        soundserver.endpoints("microphone")
+    program.unlink()
+    assert soundserver.endpoints("microphone") is None
