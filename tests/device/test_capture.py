@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Iterator
 from itertools import pairwise
@@ -251,3 +253,33 @@ def test_killed_in_mid_speech_frontend_loses_nothing(pulse: PulseServer, nursery
     for before, after in pairwise(echo):
         assert after.t == pytest.approx(before.t + before.duration_ns, abs=15e6)  # type: ignore[operator]
     assert likeness(np.concatenate([b.samples for b in echo])) > 0.85
+
+
+@pytest.mark.parametrize("who", ["the reader", "the server"])
+def test_sound_that_waited_out_a_stall_keeps_its_time(
+    pulse: PulseServer, nursery: Nursery, supervisor: Speaks, who: str
+) -> None:
+    """A second of backlog comes at once, and none of it as if it were fresh or from the future."""
+    live(nursery, "capture")
+    flowing(nursery, "mic", 50)
+    pid = nursery.processes["capture"].pid if who == "the reader" else pulse.pid
+    player = pulse.play(RECORDINGS / SPEECH, wait=False)
+    nursery.until(lambda: np.abs(nursery.audio("mic")[-1].samples).max() > 1_000)
+    stopped_ns = time.monotonic_ns()
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(0.8)  # less than what makes it give up
+    os.kill(pid, signal.SIGCONT)
+    thawed_ns = time.monotonic_ns()
+    player.wait(10)
+    flowing(nursery, "mic", 50)
+    assert nursery.processes["capture"].poll() is None
+    blocks = [(stamp.sent, block) for stamp, block in nursery.heard if isinstance(block, Audio)]
+    for sent, block in blocks:
+        assert block.t + block.duration_ns < sent + 5_000_000, "from the future"  # type: ignore[operator]
+    late = [block for sent, block in blocks if sent > thawed_ns and block.t < thawed_ns]  # type: ignore[operator]
+    assert len(late) > 30, "the backlog was lost, or says that it is fresh"
+    for before, after in pairwise(block for _, block in blocks):
+        assert after.t == pytest.approx(before.t + before.duration_ns, abs=40e6)  # type: ignore[operator]
+    assert min(block.t or 0 for block in late) < stopped_ns + 60_000_000
+    first, last = blocks[0][1], blocks[-1][1]
+    assert last.t - first.t == pytest.approx(20e6 * (len(blocks) - 1), abs=60e6), "sound is missing"  # type: ignore[operator]

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from tests.rig.pulse import ahead
+
 RATE = 48_000
 CHUNK = 96
 """Frames read at a time: 2 ms."""
@@ -19,11 +21,11 @@ class Ear:
     """Listens to a source (mono, 48 kHz) from `with Ear(env)` on; each 2 ms of sound has the time of its arrival."""
 
     def __init__(self, env: Mapping[str, str], source: str = "speaker.monitor") -> None:
-        self._recorder = subprocess.Popen(
+        self._recorder = ahead(subprocess.Popen(
             ["parec", "-d", source, "--latency-msec=2", "--process-time-msec=2", "--raw", f"--rate={RATE}",
              "--channels=1"],
             env=dict(env), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0,
-        )  # fmt: skip
+        ))  # fmt: skip
         self._chunks: list[tuple[float, bytes]] = []
         self._thread = threading.Thread(target=self._listen, daemon=True)
 
