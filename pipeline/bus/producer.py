@@ -47,6 +47,7 @@ class Producer:
         self.socket.setsockopt(zmq.XPUB_VERBOSE, 1)  # without it later joiners of a known topic are not announced
         self.socket.setsockopt(zmq.SNDHWM, HIGH_WATER)
         self.socket.setsockopt(zmq.LINGER, 200)
+        self.fileno = self.socket.fileno()
 
     def bind(self) -> None:
         """Take the stage's name. Raises NameTaken: a second bind of an ipc path would succeed silently otherwise."""
@@ -128,6 +129,10 @@ class Producer:
             frame = self.socket.recv(zmq.NOBLOCK)
             if frame[:1] == b"\x01":
                 self._sticky.joined(frame[1:])
+        return self.say_again()
+
+    def say_again(self) -> int | None:
+        """Say sticky events to new subscribers, if it is time. Returns the ns time of the next call due."""
         for parts in self._sticky.take(self._now_ns()):
             self._send(parts)
         return self._sticky.due_ns()

@@ -62,7 +62,10 @@ class _Turns:
     def soon(self) -> None:
         """Have a turn after the present one."""
         if self._soon is None and not self._closed:
-            self._soon = self._loop.call_soon(self.now)
+            self._soon = self._loop.call_soon(self._after_sending)
+
+    def _after_sending(self) -> None:
+        self.now(self._link.announced())
 
     def now(self, ready: Container[int] = ()) -> None:
         """One turn. `ready`: descriptors that announced something."""
@@ -86,7 +89,7 @@ class _Turns:
         if self._later is not None:
             self._later.cancel()
             self._later = None
-        if wait_s == 0.0:
+        if wait_s == 0.0 or self._link.announced():  # what the turn itself sent may have taken an edge
             self.soon()
         elif wait_s is not None:
             self._later = self._loop.call_later(wait_s, self.now)

@@ -24,6 +24,7 @@ class Control:
         self.socket.setsockopt(zmq.LINGER, 200)
         self.socket.setsockopt(zmq.RECONNECT_IVL, 20)
         self.socket.connect(endpoint)
+        self.fileno = self.socket.fileno()
         self.malformed = 0
 
     def say(self, kind: str, **fields: Any) -> None:

@@ -95,23 +95,25 @@ class Link:
 
     # -- one turn of the loop
 
-    @property
-    def announced(self) -> bool:
-        """Something waits on a socket that we also send on. Its descriptor may not say so: a send takes the edge."""
-        return self.control.waits or (self.producer is not None and self.producer.waits)
+    def announced(self) -> list[int]:
+        """Descriptors of sockets with something to read that we also send on: there a send may have taken the edge.
+
+        To be asked after what was sent last and before a wait; from then on the descriptors themselves can be trusted.
+        """
+        return [both.fileno for both in (self.control, self.producer) if both is not None and both.waits]
 
     def turn(self, ready: Container[int] | None = None) -> float | None:
         """Read everything, work for a while; returns seconds until the next turn is due (0: work is left).
 
         `ready`: descriptors of the sockets that have something; None: all may. To ask a socket that has nothing costs
-        as much as to read one that has: with a socket for each peer that was most of a frame's time in a stage.
+        as much as to read one that has, and a process that has just woken pays for each line of code ten times over:
+        what need not come before the audio comes after it.
         """
         now_ns = time.monotonic_ns()
-        if self.control.waits:
+        if ready is None or self.control.fileno in ready:
             self._hear_control()
-        due = [self.timers.due_ns()]
-        if self.producer is not None:
-            due.append(self.producer.pump())
+        if self.producer is not None and (ready is None or self.producer.fileno in ready):
+            self.producer.pump()
         left = [consumer for consumer in self.consumers.values() if consumer.drain(now_ns, ready)]
         # Counted from here: reading a flood takes longer than that, and what else came has its turn all the same.
         end_ns = time.monotonic_ns() + WORK_NS
@@ -131,9 +133,10 @@ class Link:
             for inlet in self.inlets.values():
                 self._ask(inlet.tick(now_ns))
         self.timers.run(time.monotonic_ns())  # however much is left: who works must be seen to beat
+        again_ns = self.producer.say_again() if self.producer is not None else None
         if more:
             return 0.0
-        due.append(self.timers.due_ns())
+        due = (self.timers.due_ns(), again_ns)
         soonest = min((at for at in due if at is not None), default=None)
         return None if soonest is None else max(0.0, (soonest - time.monotonic_ns()) / 1e9)
 

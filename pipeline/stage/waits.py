@@ -41,9 +41,9 @@ class Waits:
         The lifeline's end ends the process here and now.
         """
         wait_s = MAX_WAIT_S if seconds is None else min(seconds, MAX_WAIT_S)
-        if self._link.announced:
-            wait_s = 0.0
-        ready = [descriptor for descriptor, _ in self._poll.poll(max(0, -(-int(wait_s * 1e6) // 1000)))]
+        announced = self._link.announced()
+        wait_ms = 0 if announced else max(0, -(-int(wait_s * 1e6) // 1000))
+        ready = [descriptor for descriptor, _ in self._poll.poll(wait_ms)]
         if self._lifeline in ready:
             os._exit(exits.CRASH)
-        return ready
+        return announced + ready
