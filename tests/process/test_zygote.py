@@ -29,13 +29,14 @@ PROBE = """
 import gc, json, os, sys, threading
 from pipeline import Stage
 
+names = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]  # before zmq opens and closes its own
+files = [os.readlink(name).partition(":")[0] for name in names if os.path.lexists(name)]
+
 class Probe(Stage):
     end: str = ""
     out: str = ""
 
     def prime(self):
-        names = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
-        files = [os.readlink(name).partition(":")[0] for name in names if os.path.lexists(name)]
         status = dict(line.split(":", 1) for line in open("/proc/self/status"))
         seen = {
             "environ": {name: value for name, value in os.environ.items() if name != "PIPELINE_LIFELINE"},
