@@ -87,12 +87,13 @@ class Conversation:
 
     def speech_started(self, now_ns: int, at_t: int) -> list[Effect]:
         """The frontend heard speech begin at `at_t` of the audio."""
-        self.uplink.speech_started(at_t)
-        return self._somebody(now_ns) + self._changes(self.turns.speech_started(now_ns), now_ns)
+        news = self.uplink.speech_started(at_t)
+        return self._somebody(now_ns) + self._changes(self.turns.speech_started(now_ns), now_ns) if news else []
 
     def speech_ended(self, now_ns: int, at_t: int, start_t: int | None) -> list[Effect]:
         """The frontend heard it end."""
-        self.uplink.speech_ended(at_t, start_t)
+        if not self.uplink.speech_ended(at_t, start_t):
+            return []
         self.visit.active(now_ns)
         effects = self._changes(self.turns.speech_ended(now_ns, at_t), now_ns)
         self._keep_turn()
@@ -279,7 +280,7 @@ class Conversation:
                     self._keep_turn()
                     effects.append(Save())
                 case t.Began():
-                    self._covered[turn.id] = self.uplink.sent_t
+                    self._covered[turn.id] = self.uplink.answer_begins()
                     self.visit.answer_begins()
                     effects += self.transcript.answered(turn)
                 case t.Spoke(new_input=new_input):

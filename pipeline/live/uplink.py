@@ -22,6 +22,9 @@ CHUNK_BYTES = 40 * RATE // 1000 * 2
 """A backlog goes out in pieces of 40 ms; live frames one by one as they come (20 ms)."""
 QUEUE_BYTES = 60 * RATE * 2
 """One minute, twice what the frontend keeps: a line that takes less than it is given has to be replaced."""
+RETOLD_NS = 1_000_000_000
+"""Speech that began so long before the answer did is part of what is answered. A new frontend hears it a second time,
+in what the microphone's ring still holds, and tells it again."""
 UTTERANCES = 64
 ENDLESS_NS = 60_000_000_000
 """Speech that has not ended after this long has lost its end: the frontend that knew it is gone."""
@@ -69,6 +72,10 @@ class Uplink:
         """The line takes less than it is given."""
         self.source_ended = False
         self.ended_sent = False
+        self._covered_t: int | None = None
+        """End of what the answer under way has heard."""
+        self._retold: int | None = None
+        """Beginning of speech that is being told again."""
         self._up = False
         self._next_t: int | None = None
         self._queue: deque[Chunk] = deque()
@@ -79,22 +86,32 @@ class Uplink:
 
     # What the frontend says
 
-    def speech_started(self, t: int) -> None:
-        """Speech began at `t`. Said again for the utterance under way when this stage comes back."""
+    def speech_started(self, t: int) -> bool:
+        """Speech began at `t`; said again for the utterance under way when this stage comes back. False if it is an old
+        one that is answered, or being answered."""
         self._hears_speech = True
+        covered_t = max(self.answered_t or 0, self._covered_t or 0)
+        if t + RETOLD_NS < covered_t:
+            self._retold = t
+            return False
         if any(utterance.start_t == t for utterance in self._utterances):
-            return
+            return True
         self.speech_lost()  # its end was lost, or this would not be a new beginning
         self._utterances.append(Utterance(t))
+        return True
 
-    def speech_ended(self, t: int, start_t: int | None) -> None:
-        """The speech that began at `start_t` ended at `t`."""
+    def speech_ended(self, t: int, start_t: int | None) -> bool:
+        """The speech that began at `start_t` ended at `t`. False if it is an old one, as above."""
         self._hears_speech = True
+        if start_t is not None and start_t == self._retold:
+            self._retold = None
+            return False
         for utterance in reversed(self._utterances):
             if utterance.start_t == start_t or (start_t is None and utterance.end_t is None):
                 utterance.end_t = t
-                return
+                return True
         self._utterances.append(Utterance(t if start_t is None else start_t, t))
+        return True
 
     def speech_lost(self) -> None:
         """Whoever heard the speech under way is gone: what was heard of it is an utterance."""
@@ -139,6 +156,7 @@ class Uplink:
     def line_down(self) -> None:
         """The line is gone, and with it what it was given."""
         self._up = False
+        self._covered_t = None
         self._clear()
 
     def take(self) -> Chunk | StreamEnd | None:
@@ -166,6 +184,11 @@ class Uplink:
         return self._up and not self._queue and (self.ended_sent or not self.source_ended)
 
     # What was answered
+
+    def answer_begins(self) -> int | None:
+        """An answer begins to come: it is to all that was sent, whose end is returned."""
+        self._covered_t = self.sent_t
+        return self.sent_t
 
     def place(self) -> int | None:
         """From where a line must be given voice: before the earliest utterance that is not answered yet."""

@@ -179,3 +179,35 @@ def test_whatever_comes_again_each_sample_after_the_place_is_sent_once_and_in_or
         reached = max(reached, start + length)
     sent = b"".join(chunk.pcm for chunk in taken(uplink))
     assert sent == voice(place * BLOCK, (reached - place) * BLOCK)
+
+
+def asked(uplink: Uplink, first: int, last: int) -> None:
+    """Blocks of voice, sent."""
+    for number in range(first, last):
+        uplink.audio(*block(number))
+    taken(uplink)
+
+
+def test_speech_that_is_being_answered_and_told_again_by_a_new_frontend_is_no_news() -> None:
+    uplink = Uplink(answered_t=0)
+    uplink.line_up()
+    assert uplink.speech_started(1 * S)
+    assert uplink.speech_ended(3 * S, 1 * S)
+    asked(uplink, 0, 200)
+    assert uplink.answer_begins() == 4 * S
+    assert not uplink.speech_started(1 * S - 12_000_000), "heard again it begins at another place"
+    assert not uplink.speech_ended(3 * S, 1 * S - 12_000_000)
+    assert uplink.speech_started(4 * S - 200_000_000), "somebody who began to speak just before the answer did"
+    uplink.answered(4 * S)
+    assert not uplink.speech_started(1 * S)
+
+
+def test_speech_whose_answer_was_lost_with_the_line_may_be_told_again() -> None:
+    uplink = Uplink(answered_t=0)
+    uplink.line_up()
+    uplink.speech_started(1 * S)
+    uplink.speech_ended(3 * S, 1 * S)
+    asked(uplink, 0, 200)
+    uplink.answer_begins()
+    uplink.line_down()
+    assert uplink.speech_started(1 * S - 12_000_000)
