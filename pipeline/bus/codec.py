@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgpack
 
@@ -12,6 +11,9 @@ from pipeline.bus.messages import VERSION, Audio, Event
 
 MAX_BYTES = 16 * 2**20
 """A larger part is refused before it is unpacked: no message of a voice pipeline comes near it."""
+
+
+_STR = {str}
 
 
 class Malformed(ValueError):
@@ -22,8 +24,7 @@ class UnknownVersion(Malformed):
     """The message has a major version that this reader does not speak."""
 
 
-@dataclass(frozen=True)
-class Stamp:
+class Stamp(NamedTuple):
     """Who said it, and the how-many-th it is: `(src, inst, topic, seq)` is unique."""
 
     topic: str
@@ -90,7 +91,7 @@ def unpack_map(data: bytes) -> dict[str, Any]:
         fields = msgpack.unpackb(data, raw=False, strict_map_key=True)
     except Exception as error:  # msgpack raises half a dozen unrelated classes on hostile bytes
         raise Malformed(f"expected a msgpack map: {type(error).__name__}") from error
-    if not isinstance(fields, dict) or not all(isinstance(key, str) for key in fields):
+    if not isinstance(fields, dict) or set(map(type, fields)) - _STR:
         raise Malformed("expected a msgpack map with string keys")
     version = fields.get("v")
     if version != VERSION or isinstance(version, bool):
@@ -99,10 +100,11 @@ def unpack_map(data: bytes) -> dict[str, Any]:
 
 
 def _field(fields: Mapping[str, Any], key: str, kind: type) -> Any:
-    value = fields.get(key)
-    if not isinstance(value, kind) or isinstance(value, bool):
-        raise Malformed(f"expected `{key}` to be {kind.__name__}, got {type(value).__name__}")
-    if isinstance(value, int) and value < 0:
+    value: Any = fields.get(key)
+    found = type(value)
+    if found is not kind:  # `isinstance` would take True for a number
+        raise Malformed(f"expected `{key}` to be {kind.__name__}, got {found.__name__}")
+    if kind is int and value < 0:
         raise Malformed(f"expected `{key}` >= 0, got {value}")
     return value
 
