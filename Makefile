@@ -59,7 +59,7 @@ test-fast: lint
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-#   make bench PART=hops          beside its floor, into bench-results/; all parts without PART: an hour
+#   make bench PART=hops          beside its floor, into bench-results/; all parts without PART: half an hour
 #   make wheels                   whether an ARM machine finds every pinned library ready built; asks the index
 .PHONY: bench wheels
 bench: setup-test

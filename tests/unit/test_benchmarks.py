@@ -1,0 +1,76 @@
+"""What the benchmarks judge with: ranks, goals, stamps, slots and pictures."""
+
+from __future__ import annotations
+
+import struct
+import time
+import zlib
+
+import numpy as np
+import pytest
+
+from scripts.benchmarks import plot, report
+from scripts.benchmarks.figures import Figure, percentile
+from scripts.benchmarks.slots import BLOCK_NS, Slots
+from scripts.benchmarks.speaker import GAP_SAMPLES, gaps_ms
+from scripts.benchmarks.stamp import VOICE_BYTES, stamp_of, stamped
+from scripts.benchmarks.websocket import xor
+
+pytestmark = pytest.mark.unit
+
+
+def test_a_percentile_is_a_value_that_was_measured() -> None:
+    values = [float(n) for n in range(1, 101)]
+    assert [percentile(values, p) for p in (0, 1, 50, 95, 99, 100)] == [1, 1, 50, 95, 99, 100]
+    assert percentile([7.0], 99) == 7.0
+    assert percentile([1.0, 2.0], 50) == 1.0
+
+
+def test_a_goal_is_met_only_if_all_of_it_is() -> None:
+    figure = Figure("f", "ms", [1.0, 2.0, 9.0], floor=[1.0], ratio=3.0, p99=8.0)
+    assert not figure.met
+    assert "MISSED" in report.table([figure])
+    assert Figure("f", "ms", [1.0, 2.0, 9.0], floor=[1.0], ratio=3.0, p99=9.0).met
+    assert Figure("f", "ms", [1.0]).met is None
+    assert Figure("f", "ms", [], p50=1.0).met is False, "nothing measured is nothing met"
+    assert Figure("f", "ms", [1.0], p50=2.0, broken=["a gap"]).met is False
+
+
+def test_a_block_says_when_it_was_made() -> None:
+    before = time.monotonic_ns()
+    block = stamped(VOICE_BYTES)
+    assert len(block) == VOICE_BYTES
+    assert before <= (stamp_of(block) or 0) <= time.monotonic_ns()
+    assert stamp_of(bytes(VOICE_BYTES)) is None
+    assert stamp_of(block[:4]) is None
+    assert stamp_of(block + block, VOICE_BYTES) == stamp_of(block)
+
+
+def test_slots_are_taken_in_turns_with_a_pause_before_each_change() -> None:
+    slots = Slots.of(Slots(0, 10**10, 4).text())
+    mine = [at for at in range(0, slots.end_ns + 10**10, BLOCK_NS) if slots.mine(at, floor=False)]
+    floors = [at for at in range(0, slots.end_ns + 10**10, BLOCK_NS) if slots.mine(at, floor=True)]
+    assert len(mine) == len(floors) == 2 * 475
+    assert max(floors) < slots.end_ns
+    assert not set(mine) & set(floors)
+
+
+def test_a_silence_inside_a_tone_is_a_gap_and_around_it_none() -> None:
+    tone = np.full(4_800, 5_000)
+    silence = np.zeros(GAP_SAMPLES * 5, int)
+    assert gaps_ms(np.concatenate([silence, tone, silence])) == []
+    assert gaps_ms(np.concatenate([tone, silence, tone])) == [pytest.approx(5.0, abs=0.1)]
+
+
+def test_a_mask_taken_twice_is_none() -> None:
+    for size in (0, 1, 4, 641):
+        data = bytes(range(256))[: size % 256] * (size // 256 + 1)
+        assert xor(xor(data, b"\x01\x02\xf3\x04"), b"\x01\x02\xf3\x04") == data
+
+
+def test_a_figure_becomes_a_picture() -> None:
+    data = plot.png(Figure("name ~ of it", "ms", [1.0, 2.0, 3.0], floor=[0.5], p99=4.0))
+    assert data[:8] == b"\x89PNG\r\n\x1a\n"
+    assert struct.unpack("!II", data[16:24]) == (plot.WIDTH, plot.HEIGHT)
+    size = struct.unpack("!I", data[33:37])[0]
+    assert len(zlib.decompress(data[41 : 41 + size])) == plot.HEIGHT * (1 + 3 * plot.WIDTH)
