@@ -187,6 +187,17 @@ class Microphone:
         except OSError as error:
             raise DeviceLost(f"{self.name}: the microphone is gone ({error}): plug it in again") from error
 
+    def waiting(self) -> int:
+        """Frames that a read would give without blocking (about 1000 at most are told). DeviceLost as from `read`.
+
+        Right after a read only: of a server that has just died it is never asked, because the read would have failed.
+        """
+        with self._hang_watch:
+            frames = int(self._stream.get_read_available())
+        if frames < 0:  # PyAudio returns the error instead of raising it
+            raise DeviceLost(f"{self.name}: the microphone is gone (error {frames}): plug it in again")
+        return frames
+
     def close(self) -> None:
         """Release it. Only between two reads, never after DeviceLost."""
         self.watch.close()

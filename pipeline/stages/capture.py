@@ -20,6 +20,8 @@ HELD_BLOCKS = 100
 counted."""
 STALL_NS = 100_000_000
 """A read that took longer was held up: what comes now lay somewhere meanwhile and is older than it looks."""
+SETTLED_NS = 50_000_000
+"""In which the pieces of a backlog follow each other."""
 
 
 class Capture(Stage):
@@ -48,7 +50,7 @@ class Capture(Stage):
         self._mute_known_by_ns = self.now_ns() + int(MUTE_KNOWN_S * 1e9)
         self._probe_ns = 0
         self._held: deque[tuple[int, bytes]] = deque()  # number of the first sample, block
-        self._stalled = False
+        self._stalled, self._stall_ended_ns = False, 0
         self.dropped_blocks = 0
         self.state("waiting", "the microphone is being opened")
 
@@ -101,32 +103,30 @@ class Capture(Stage):
     def _read(self, microphone: devices.Microphone) -> None:
         begun_ns = self.now_ns()
         try:
-            block = microphone.read()
+            self._held.append((self._count, microphone.read()))
+            self._count += microphone.frames
+            self._set_clock(microphone, begun_ns, self.now_ns())
         except devices.DeviceLost as error:
             self.state("degraded", str(error))
             raise WorldError(str(error)) from error
-        self._held.append((self._count, block))
-        self._count += microphone.frames
-        self._set_clock(microphone, begun_ns, self.now_ns())
         self._release(microphone)
 
     def _set_clock(self, microphone: devices.Microphone, begun_ns: int, now_ns: int) -> None:
         """Tell the clock what is certain: a block that was waited for, in time, is the newest there is.
 
         One that did not wait comes from a backlog, and when it was at the microphone the clock knows better. After a
-        stall even the first block may be old, so all are held until one had to be waited for again.
+        stall even the first block may be old, so all are held until one had to be waited for again and left nothing;
+        or, of a device that gives its sound in heaps, until nothing is left some time after.
         """
         waited_ns, block_ns = now_ns - begun_ns, microphone.frames * 1_000_000_000 // microphone.rate
         if self._stalled:
-            if waited_ns > STALL_NS:  # nothing had come since the last one: a device that gives its sound in heaps
-                self._clock.observe(self._count - microphone.frames, begun_ns)
-            elif waited_ns > block_ns // 2:
-                self._clock.observe(self._count, now_ns)
-            else:
+            settled = waited_ns > block_ns // 2 or now_ns - self._stall_ended_ns > SETTLED_NS
+            if not settled or microphone.waiting() >= microphone.frames:
                 return
             self._stalled = False
+            self._clock.observe(self._count, now_ns)
         elif waited_ns > STALL_NS and self._clock.running:
-            self._stalled = True
+            self._stalled, self._stall_ended_ns = True, now_ns
         elif waited_ns > block_ns // 4 or not self._clock.running or self._clock.time_of(self._count) > now_ns:
             self._clock.observe(self._count, now_ns)  # the last: nothing comes from the future
 
