@@ -186,9 +186,10 @@ def become_subreaper() -> None:
 def orphans(known: set[int]) -> list[int]:
     """Our children that we did not start: what stages left behind. Ended ones are waited for and not named."""
     found = []
-    for path in Path("/proc/self/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            found += [int(pid) for pid in path.read_text().split() if int(pid) not in known]
+    with contextlib.suppress(OSError):  # no descriptor left to look: the next look finds them
+        for path in Path("/proc/self/task").glob("*/children"):
+            with contextlib.suppress(OSError):  # a thread that has ended
+                found += [int(pid) for pid in path.read_text().split() if int(pid) not in known]
     return [pid for pid in found if not _wait_quietly(pid)]
 
 

@@ -198,7 +198,7 @@ class ZygoteSpawner:
                         raise wire.Gone("stopped")
                     if time.monotonic() > end:
                         raise wire.Gone(f"did not fork within {FORK_S:g} s")
-        except wire.Gone as why:
+        except (wire.Gone, OSError) as why:  # OSError: no memory or descriptor for the request
             self._lost(kind, str(why))
             raise NoFork(str(why)) from why
         server.answered, server.answered_at = server.asked, time.monotonic()
@@ -299,7 +299,12 @@ class ZygoteSpawner:
         """Have the first server fork the second one."""
         if not self._sdk_wanted:
             return
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        except OSError as error:
+            log.warning("no fork server", reason=str(error))
+            self._again(SDK)
+            return
         with theirs:
             try:
                 server = self._server(STAGES)
