@@ -67,3 +67,9 @@ bench: setup-test
 
 wheels: setup-test
 	@$(PY) scripts/wheels $(ARGS)
+
+#   make soak MINUTES=10 SEED=7   questions for minutes on end while things break, then 1,000 visits; build/soak.json
+MINUTES ?= 10
+.PHONY: soak
+soak: setup-test
+	@$(PY) scripts/soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(ARGS)

@@ -23,7 +23,7 @@ DECK: tuple[tuple[str, tuple[str, ...], float, float], ...] = (
     ("sound server killed", SOUND, 1.0, 3.0),
     ("microphone unplugged", ("capture",), 1.0, 3.0),
     ("speaker unplugged", ("playback",), 1.0, 3.0),
-    ("microphone suspended", ("capture",), 1.0, 4.0),
+    ("microphone suspended", (), 1.0, 4.0),
     ("network cut", ("connection",), 2.0, 8.0),
     ("service frozen", (), 1.0, 3.0),
 )
@@ -97,16 +97,16 @@ class Hand:
 
     def _kill_server(self) -> Callable[[], None]:
         self._pulse.kill()
-        return self._pulse.start
+
+        def mend() -> None:
+            self._pulse.start()
+            settle(self._pulse)
+
+        return mend
 
     def _unplug_microphone(self) -> Callable[[], None]:
         self._pulse.unload_source("mic")
-
-        def mend() -> None:
-            self._pulse.load_mic()
-            self._pulse.pactl("set-default-source", "mic")
-
-        return mend
+        return lambda: void(self._pulse.load_mic())
 
     def _unplug_speaker(self) -> Callable[[], None]:
         self._ear.leave()
@@ -114,7 +114,6 @@ class Hand:
 
         def mend() -> None:
             self._pulse.load_speaker()
-            self._pulse.pactl("set-default-sink", "speaker")
             self._ear.come_back()
 
         return mend
@@ -131,6 +130,12 @@ class Hand:
         pid = self._service.process.pid
         os.kill(pid, signal.SIGSTOP)
         return lambda: os.kill(pid, signal.SIGCONT)
+
+
+def settle(pulse: PulseServer) -> None:
+    """Defaults that never go away: where a default does, the server moves everybody's streams, the visitor's too."""
+    pulse.pactl("set-default-sink", "mic_feed")
+    pulse.pactl("set-default-source", "mic_feed.monitor")
 
 
 def void(_result: object) -> None:

@@ -9,13 +9,17 @@ from typing import Any
 import numpy as np
 
 from scripts.soak_faults import Fault
-from scripts.soak_world import RATE, Recording, Samples
+from scripts.soak_world import RATE, Recording, Samples, Stretch
 
 AFTERMATH_S = 5.0
 """An answer that begins so soon after a fault was mended may still show it."""
 PIECE_S = 0.2
-ALIKE = 0.75
-"""Correlation from which a piece of speech counts as arrived; other speech reaches about 0.5."""
+ALIKE = 0.9
+"""Correlation from which a piece of speech counts as arrived: it is 1.0 for the same samples, 0.6 for other speech."""
+VOICED = 1500
+"""Amplitude below which a piece is a pause."""
+TRAVEL_S = 0.2
+"""What is said is at the microphone so much later."""
 HEARABLE_S = 0.8
 """A question of which less was delivered by the microphone could be answered by nobody."""
 
@@ -78,9 +82,9 @@ class Verdict:
         return [question for question in self.asked if question.answer is None]
 
 
-def covered_s(begin: float, end: float, stretches: Sequence[tuple[float, float]]) -> float:
+def covered_s(begin: float, end: float, stretches: Sequence[Stretch]) -> float:
     """How much of [begin, end] lies in the stretches."""
-    return sum(max(0.0, min(end, upto) - max(begin, since)) for since, upto in stretches)
+    return sum(max(0.0, min(end, each.end) - max(begin, each.begin)) for each in stretches)
 
 
 def judge(questions: list[Question], faults: list[Fault]) -> Verdict:
@@ -132,21 +136,20 @@ def figures(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def pieces_lost(question: Question, arrived: Sequence[Samples], mic: Sequence[tuple[float, float]]) -> None:
+def pieces_lost(question: Question, arrived: Sequence[Samples], mic: Sequence[Stretch]) -> None:
     """Sets what of the question was never captured, and what was captured and never arrived at the service."""
-    samples, size = question.said.samples, int(PIECE_S * RATE)
-    first, last = int(question.said.begin_s * RATE), int(question.said.end_s * RATE)
+    size = int(PIECE_S * RATE)
     spectra = [_Searched(sound) for sound in arrived if sound.size >= size]
-    for begin in range(first, last - size, size):
-        piece = samples[begin : begin + size].astype(np.float64)
-        if np.abs(piece).max() < 1500:
-            continue  # a pause
-        at = question.began + begin / RATE
-        # what was said is at the microphone a few ms later
-        if covered_s(at - 0.05, at + PIECE_S + 0.15, mic) < PIECE_S + 0.2 - 0.005:
-            question.never_captured_s += PIECE_S
-        elif max((searched.likeness(piece) for searched in spectra), default=0.0) < ALIKE:
-            question.lost_s += PIECE_S
+    missing_s = question.ends - question.starts - question.captured_s
+    question.never_captured_s = missing_s if missing_s > PIECE_S / 4 else 0.0
+    for stretch in mic:
+        sound = stretch.between(question.starts, question.ends + TRAVEL_S)
+        for begin in range(0, sound.size - size, size):
+            piece = sound[begin : begin + size].astype(np.float64)
+            if np.abs(piece).max() < VOICED:
+                continue
+            if max((searched.likeness(piece) for searched in spectra), default=0.0) < ALIKE:
+                question.lost_s += PIECE_S
 
 
 class _Searched:

@@ -16,9 +16,9 @@ import numpy as np
 
 from scripts import soak_judge as judging
 from scripts import soak_visits as visits
-from scripts.soak_faults import Fault, Hand, drawn, script
+from scripts.soak_faults import Fault, Hand, drawn, script, settle
 from scripts.soak_visitor import Visitor
-from scripts.soak_world import Footprint, Mouth, Samples, SpeakerEar, TappedMachine, footprint, recording
+from scripts.soak_world import Footprint, Mouth, Samples, SpeakerEar, Stretch, TappedMachine, footprint, recording
 from tests.rig.machine import Service
 from tests.rig.pulse import PulseServer
 
@@ -69,6 +69,7 @@ def soak(minutes: float, seed: int, keep: Path | None) -> tuple[dict[str, Any], 
     script_file = home / "script.yaml"
     script_file.write_text(script(seed, int(minutes * 12) + 20, ANSWERS))
     with PulseServer() as pulse:
+        settle(pulse)
         service = Service(home, str(script_file), audio=home / "service")
         ear, mouth = SpeakerEar(pulse.env), Mouth(pulse.env, "mic_feed")
         places = {name: pulse.env[name] for name in ("XDG_RUNTIME_DIR", "HOME")}
@@ -140,7 +141,9 @@ class Run:
             if first is None and len(visitor.questions) == 2 and visitor.resting:
                 first = footprint(machine)
             if machine.process.poll() is not None:
-                raise SystemExit(f"the pipeline ended with {machine.process.returncode}:\n" + "\n".join(machine.log.read()[-40:]))
+                raise SystemExit(
+                    f"the pipeline ended with {machine.process.returncode}:\n" + "\n".join(machine.log.read()[-40:])
+                )
             time.sleep(0.01)
         machine.until(lambda: machine.live(*STAGES) and self._up())
         last = footprint(machine)
@@ -169,7 +172,11 @@ class Run:
         fault = next(self._faults)
         self._hand.strike(fault)
         self.struck.append(fault)
-        print(f"  {time.monotonic() - self.began:6.1f} s  {fault.kind}" + (f" for {fault.lasts_s:g} s" if fault.lasts_s else ""), flush=True)
+        print(
+            f"  {time.monotonic() - self.began:6.1f} s  {fault.kind}"
+            + (f" for {fault.lasts_s:g} s" if fault.lasts_s else ""),
+            flush=True,
+        )
 
     def _note_service_faults(self) -> None:
         for line in self._service.log():
@@ -195,7 +202,7 @@ class Run:
         return found
 
 
-def search(verdict: judging.Verdict, evidence: Path, mic: list[tuple[float, float]]) -> None:
+def search(verdict: judging.Verdict, evidence: Path, mic: list[Stretch]) -> None:
     """What of each question arrived at the service."""
     received = []
     for index in sorted(evidence.glob("*.jsonl")):
@@ -223,7 +230,11 @@ def tell(verdict: judging.Verdict, rows: dict[str, Any], began: float) -> None:
         if question.lost_s:
             words.append(f"{question.lost_s * 1000:.0f} ms lost")
         if words:
-            near = [f"{fault.kind} at {fault.at - began:.1f}" for fault in verdict.faults if abs(fault.at - question.ends) < 20]
+            near = [
+                f"{fault.kind} at {fault.at - began:.1f}"
+                for fault in verdict.faults
+                if abs(fault.at - question.ends) < 20
+            ]
             print(f"  question {question.number} at {question.began - began:.1f} s: {', '.join(words)}; near: {near}")
     for fault in verdict.faults:
         if any(change != (1, 1) for change in fault.changes.values()):
@@ -240,4 +251,7 @@ def show(title: str, rows: dict[str, Any], goals: dict[str, str]) -> None:
 
 
 def _line(event: Any) -> str:
-    return json.dumps({"at": event.sent / 1e9, "src": event.src, "name": event.name, "body": event.body}, default=str) + "\n"
+    return (
+        json.dumps({"at": event.sent / 1e9, "src": event.src, "name": event.name, "body": event.body}, default=str)
+        + "\n"
+    )

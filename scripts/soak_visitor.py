@@ -24,7 +24,9 @@ GAP_S = (0.5, 2.5)
 class Visitor:
     """Call `look` many times a second."""
 
-    def __init__(self, seed: int, mouth: Mouth, ear: SpeakerEar, sentences: Sequence[Recording], answer_s: float) -> None:
+    def __init__(
+        self, seed: int, mouth: Mouth, ear: SpeakerEar, sentences: Sequence[Recording], answer_s: float
+    ) -> None:
         """`answer_s`: how long an answer usually sounds."""
         self._dice, self._mouth, self._ear = random.Random(f"visitor {seed}"), mouth, ear
         self._sentences, self._answer_s = sentences, answer_s
@@ -35,7 +37,7 @@ class Visitor:
         self._heard = 0
 
     def look(self, *, broken: bool, asks: bool) -> None:
-        """`broken`: the world is not whole, so patience has not begun. `asks`: begin another question when it is time."""
+        """`broken`: the world is not whole, so patience has not begun. `asks`: ask another question when it is time."""
         now = time.monotonic()
         if self.resting:
             if asks and now >= self._next_at and self._silent_s(now) > QUIET_S:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import subprocess
+import sys
+import termios
 import threading
 import time
 import wave
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +98,11 @@ class Mouth:
                 self._left, self._said = self._said.samples, None
             spoken = self._left.size > 0
             block, self._left = self._left[:size], self._left[size:]
+            # what waits in the pipe would make everything that is said later late
+            if not spoken and self._waiting() > 2 * size * 2:
+                time.sleep(BLOCK_S / 2)
+                due = time.monotonic()
+                continue
             heard = self._write(np.pad(block, (0, size - block.size)).astype("<i2").tobytes())
             if spoken and not heard:
                 self.unheard_s += BLOCK_S
@@ -116,6 +124,12 @@ class Mouth:
         except OSError:
             return False
         return True
+
+    def _waiting(self) -> int:
+        """Bytes that the player has not taken yet."""
+        if self._player is None or self._player.stdin is None or self._player.poll() is not None:
+            return 0
+        return int.from_bytes(fcntl.ioctl(self._player.stdin, termios.FIONREAD, b"\0\0\0\0"), sys.byteorder)
 
     def _stop(self) -> None:
         if self._player is not None:
@@ -181,14 +195,28 @@ class SpeakerEar:
                     self.loud.append(time.monotonic())
 
 
+@dataclass
+class Stretch:
+    """Sound from `begin` to `end` (monotonic s) without a hole, s16le mono at RATE."""
+
+    begin: float
+    end: float
+    pcm: bytearray = field(default_factory=bytearray)
+
+    def between(self, begin: float, end: float) -> Samples:
+        """What of it lies there."""
+        first, last = (max(0, int((at - self.begin) * RATE)) for at in (begin, end))
+        return np.frombuffer(self.pcm, "<i2")[first:last]
+
+
 class TappedMachine(Machine):
-    """A machine whose events are kept for hours: of audio, only where in time the microphone's blocks were."""
+    """A machine whose events are kept, and of all audio that which capture delivered."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.said: list[Event] = []
-        self.mic: list[tuple[float, float]] = []
-        """Stretches of time (monotonic s) that capture delivered, without holes."""
+        self.mic: list[Stretch] = []
+        """What capture delivered, each stretch without a hole."""
 
     def pump(self) -> None:
         """Read what has passed on the bus."""
@@ -218,10 +246,12 @@ class TappedMachine(Machine):
         if message.t is None or message.replay is not None:
             return
         begin, end = message.t / 1e9, (message.t + message.duration_ns) / 1e9
-        if self.mic and abs(begin - self.mic[-1][1]) < 0.03:
-            self.mic[-1] = (self.mic[-1][0], end)
-        else:
-            self.mic.append((begin, end))
+        if message.rate != RATE or message.channels != 1:
+            raise ValueError(f"expected a microphone of {RATE} Hz mono, got {message.rate} Hz x {message.channels}")
+        if not self.mic or abs(begin - self.mic[-1].end) > 0.03:
+            self.mic.append(Stretch(begin, begin))
+        self.mic[-1].end = end
+        self.mic[-1].pcm += message.pcm
 
 
 @dataclass(frozen=True)
