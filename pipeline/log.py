@@ -26,8 +26,8 @@ QUEUE_LINES = 2_000
 """Lines waiting for a slow terminal or disk, some minutes of a busy log."""
 FLUSH_S = 0.5
 """Longest wait at the end for room in the queue, and again for the lines in it."""
-BOOKKEEPING = ("inst",)
-"""Fields that a program wants and a person at a terminal does not."""
+BOOKKEEPING = ("inst", "last_words")
+"""Fields that a program wants and a person at a terminal does not: they have just seen the last words scroll by."""
 CLEAR_LINE = "\r\x1b[K"
 SECRET_WORDS = ("KEY", "TOKEN", "SECRET", "PASSWORD")
 SECRET_LENGTH = 8
@@ -177,6 +177,11 @@ def for_supervisor(
     queued = Queued(outlets)
     atexit.register(queued.flush)
     _configure(level, [queued])
+
+
+def early() -> None:
+    """Before the configuration says where the log goes: warnings to stderr."""
+    _configure("warning", [StreamOutlet(sys.stderr, _secrets(os.environ))])
 
 
 def for_stage(level: str = "info", **bound: Any) -> Any:

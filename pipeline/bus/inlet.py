@@ -61,6 +61,8 @@ class Inlet:
         self._since_ns = 0
         self.received = 0
         """Blocks handed on."""
+        self.arrived = 0
+        """Blocks that came from the producer, wanted or not: who waits for a replay is not deaf."""
         self.gaps = 0
         """Times that something was missing and asked for again."""
         self.lost_ms = 0.0
@@ -96,6 +98,7 @@ class Inlet:
         """The block, or what is new of it, or None; and a request if this one showed that something is missing."""
         if stamp.inst < self._inst:
             return None, None
+        self.arrived += 1
         if stamp.inst > self._inst:
             self._begin(stamp.inst, now_ns)
         if audio.replay is not None and (self._ask is None or audio.replay != self._ask.id):

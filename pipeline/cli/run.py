@@ -44,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
     from pipeline.supervisor import app
     from pipeline.supervisor.zygote_spawner import ZygoteSpawner
 
+    log.early()
     spawner = ZygoteSpawner(f"{MARK}={mark}", launched) if launched else None
     describer = partial(describe_stages, start=spawner.start if spawner is not None else by_exec)
     try:

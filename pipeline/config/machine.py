@@ -43,6 +43,10 @@ class Top:
 
 def read_top(tree: Node, stem: str, findings: Findings) -> Top:
     """Everything but the stages. `stem` is the file's name, which names the machine if nothing else does."""
+    misplaced = _stage_names(tree) & tree.table.keys() - {"stages"}
+    for key in sorted(misplaced):
+        findings.add(tree.table[key].origin, key, "this is a stage", remedy=f"put it under `stages:`, as stages.{key}")
+    tree = without(tree, frozenset(misplaced))
     top: Top = build_value(Top, settle(table_fields(Top), tree, (), findings))
     if "stages" not in tree.table:
         findings.add(tree.origin, "stages", "missing", expected="the stages of the pipeline, such as capture: {}")
@@ -58,6 +62,11 @@ def read_top(tree: Node, stem: str, findings: Findings) -> Top:
         expected = "letters, digits, '.', '_' and '-', 41 at most: it names folders"
         findings.add(node.origin, "name", _got(node), expected=expected)
     return top
+
+
+def _stage_names(tree: Node) -> set[str]:
+    stages = tree.table.get("stages")
+    return set(stages.table) if stages is not None and stages.is_table else set()
 
 
 def read_stages(

@@ -54,6 +54,13 @@ def shipped() -> list[Path]:
     return [folder for folder in folders if (folder / "kiosk.yaml").is_file()][:1]
 
 
+def _packaged(name: str) -> Path | None:
+    """The configuration of that name which comes with the code, so that `extends: kiosk.yaml` holds in any folder."""
+    if Path(name).name != name:
+        return None
+    return next((path for folder in shipped() if (path := folder / name).is_file()), None)
+
+
 def gather(path: Path, sets: Sequence[str], environ: Mapping[str, str], findings: Findings) -> Node:
     """The tree of a file, of all that it extends and of `--set`, variables not yet replaced. Raises ConfigErrors."""
     tree = _chain(path, environ, findings, [])
@@ -110,19 +117,21 @@ def _chain(path: Path, environ: Mapping[str, str], findings: Findings, above: li
     if not isinstance(extends.value, str) or not extends.value:
         raise _refusal(name, "expected the name of one file", extends.origin, "extends", expected="extends: FILE")
     base = path.parent / extends.value
+    if not base.is_file() and (packaged := _packaged(extends.value)) is not None:
+        base = packaged
     circle = [*above, (path.resolve(), extends.origin)]
     if any(base.resolve() == seen for seen, _ in circle):
         way = " → ".join([*(shown(seen) for seen, _ in circle), shown(base)])
         raise _refusal(name, f"a circle: {way}", extends.origin, "extends", remedy="delete one of these `extends`")
     if not base.is_file():
-        there = [file.name for file in _yaml_files(base.parent)]
+        there = [file.name for file in _yaml_files(base.parent) if file.resolve() != path.resolve()]
         raise _refusal(
             name,
             f"{shown(base)} is no file",
             extends.origin,
             "extends",
             nearest=nearest(base.name, there),
-            expected="a file name, relative to this file",
+            expected="a file name relative to this file, or one of configs/",
         )
     below = _chain(base, environ, findings, circle)
     _check_deletions(below, tree, findings)

@@ -38,6 +38,8 @@ class Brief:
     log_level: str = "info"
     restarts: int = 0
     """How often this stage was restarted since the pipeline was started."""
+    crashes: int = 0
+    """How often in a row it crashed by itself just before."""
     lifeline: int | None = None
     """Descriptor that reads end-of-file when the supervisor is gone."""
 
@@ -64,5 +66,6 @@ class Brief:
             language=wiring.get("language", "en-GB"),
             log_level=wiring.get("log_level", "info"),
             restarts=int(wiring.get("restarts", 0)),
+            crashes=int(wiring.get("crashes", 0)),
             lifeline=int(lifeline) if lifeline else None,
         )

@@ -50,9 +50,9 @@ def run(cls: type[Stage], brief: Brief) -> None:
         code = exits.CONFIG
     except (WorldError, NameTaken) as error:
         give_way(stage, str(error))
-    except Exception:
+    except Exception as error:
         stage.log.exception("stage crashed")
-        link.closing_reason = "crash"
+        link.closing_reason = f"crashed: {type(error).__name__}: {error}"
         code = exits.CRASH
     _leave(link, code)
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 BEAT_S = 0.5
 """How often a stage says that its main loop turns."""
+POISONED = 2
+"""After so many crashes in a row a stage is given no replay: what is kept may hold the block that ends it each time."""
 WORK_NS = 5_000_000
 """After this long at work the sockets are read again: control never waits behind audio."""
 
@@ -87,7 +89,7 @@ class Link:
     def beat(self) -> None:
         """Say that the main loop turns, and how much passed through."""
         counts = {
-            "in": {stream: inlet.received for stream, inlet in self.inlets.items()},
+            "in": {stream: inlet.arrived for stream, inlet in self.inlets.items()},
             "out": dict(self.producer.sent) if self.producer else {},
         }
         self.control.say("beat", state=self.state_name, reason=self.state_reason, counts=counts, bus=self._counters())
@@ -174,7 +176,8 @@ class Link:
                 continue
             if event.name == "state":
                 replays = event.body.get("replays", ())
-                self._ask(inlet.on_state(event.inst, isinstance(replays, list) and inlet.stream in replays, now_ns))
+                kept = isinstance(replays, list) and inlet.stream in replays
+                self._ask(inlet.on_state(event.inst, kept and self.brief.crashes < POISONED, now_ns))
             elif event.name == "replayed" and inlet.on_replayed(event.inst, event.body):
                 self.unstick("listening", inlet.stream)
                 if event.body.get("lost_ms"):

@@ -123,7 +123,7 @@ def _own_crash(rules: Rules, history: History, exit: Exit, now: float, dice: flo
     # what it worked counts: it is crashes in quick succession that must not wear the machine out
     after_s = max(0.0, backoff_s(history.streak, dice) - exit.live_s)
     history = replace(history, crashes=crashes, streak=history.streak + 1)
-    reason = exit.hang or how_it_ended(exit.status)
+    reason = exit.hang or exit.bye or how_it_ended(exit.status)
     if history.exhausted:
         return Action("start", history, reason, EXHAUSTED_S)
     if not rules.required or len(crashes) <= rules.burst:

@@ -75,20 +75,21 @@ class Wiring:
             "supervisor": self.supervisor_bus
         }
 
-    def recipe(self, table: StageTable, inst: int, restarts: int = 0) -> Recipe:
-        """How to start a stage as its process number `inst`, after `restarts` others of this run."""
+    def recipe(self, table: StageTable, inst: int, restarts: int = 0, crashes: int = 0) -> Recipe:
+        """How to start a stage as its process number `inst`, after `restarts` others of this run, the last
+        `crashes` of which crashed in a row."""
         argv = table.command or (sys.executable, "-P", "-m", "pipeline.stage")
         return Recipe(
             stage=table.name,
             inst=inst,
             argv=argv,
-            environ=self._environ(table, inst, restarts),
+            environ=self._environ(table, inst, {"restarts": restarts, "crashes": crashes}),
             cwd=self.pipeline.config_dir if table.command else None,
             ours=not table.command,
             terminal=table.name == "screen",
         )
 
-    def _environ(self, table: StageTable, inst: int, restarts: int) -> dict[str, str]:
+    def _environ(self, table: StageTable, inst: int, past: Mapping[str, int]) -> dict[str, str]:
         environ = dict(self.environ)
         environ.pop("NOTIFY_SOCKET", None)  # only the supervisor speaks to the service manager
         path = [str(CODE), str(self.pipeline.config_dir), environ.get("PYTHONPATH", "")]
@@ -102,13 +103,13 @@ class Wiring:
                 "PIPELINE_STAGE": table.name,
                 "PIPELINE_INST": str(inst),
                 "PIPELINE_RUN": str(self.run_dir),
-                "PIPELINE_WIRING": json.dumps(self._wiring(table, restarts), ensure_ascii=True),
+                "PIPELINE_WIRING": json.dumps({**self._wiring(table), **past}, ensure_ascii=True),
                 MARK: self.mark,
             }
         )
         return environ
 
-    def _wiring(self, table: StageTable, restarts: int) -> dict[str, Any]:
+    def _wiring(self, table: StageTable) -> dict[str, Any]:
         return {
             "bind": self.endpoint(table),
             "control": self.control,
@@ -121,6 +122,5 @@ class Wiring:
             "config_dir": str(self.pipeline.config_dir),
             "state_dir": str(self.state_dir),
             "language": self.pipeline.language,
-            "restarts": restarts,
             "log_level": self.pipeline.log.level,
         }
