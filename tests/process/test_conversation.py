@@ -164,7 +164,7 @@ def test_text_from_the_command_line_is_answered_aloud(home: Path) -> None:
 def test_a_user_stage_between_frontend_and_session_works_and_may_be_killed(home: Path) -> None:
     (home / "gain.py").write_text(re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[0])
     (home / "mine.yaml").write_text(
-        f"extends: {ROOT}/configs/demo.yaml\n"
+        "extends: demo.yaml\n"
         "stages:\n"
         '  gain: {use: "gain:Gain", db: 3, inputs: {voice: frontend/voice}}\n'
         "  session: {inputs: {voice: gain/voice}}\n"

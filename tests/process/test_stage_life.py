@@ -274,3 +274,24 @@ def test_nothing_outlives_its_parent(run_dir: Path) -> None:
     while Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().split(")")[1][:3]:
         assert time.monotonic() < end, "the stage outlived its parent"
         time.sleep(0.01)
+
+
+def test_a_stage_that_crashed_twice_in_a_row_is_not_given_again_what_may_have_ended_it(run_dir: Path) -> None:
+    write_gain(run_dir)
+    with Nursery(run_dir, {"frontend": {}, "gain": {**GAIN, "crashes": 2}}) as nursery:
+        frontend = nursery.producer("frontend")
+        frontend.audio(voice(0))
+        frontend.event("state", {"state": "live", "reason": "", "replays": ["voice"]}, sticky=True)
+        nursery.start("gain")
+        number = 0
+
+        def after() -> list[Audio]:
+            nonlocal number
+            frontend.pump()
+            frontend.audio(voice(number := number + 1))
+            return [audio for stamp, audio in nursery.heard if isinstance(audio, Audio) and stamp.src == "gain"]
+
+        first = nursery.until(after)[0]
+        assert first.t > voice(0).t
+        assert not nursery.events("listening", "gain")
+        frontend.close()

@@ -233,3 +233,11 @@ def test_a_ring_is_bounded_in_seconds_and_in_bytes() -> None:
 def test_an_unfit_request_is_refused(place: Any) -> None:
     with pytest.raises(ValueError, match="from"):
         Outlet("voice").answer({"id": "x", "from": place})
+
+
+def test_who_waits_for_a_replay_counts_what_arrives_and_so_is_not_deaf() -> None:
+    world = World()
+    for _ in range(5):
+        world.say(lost=False)
+    assert world.heard == []
+    assert world.inlet.arrived == 5

@@ -622,3 +622,9 @@ def test_the_reserved_words_are_those_of_the_tables() -> None:
     from pipeline.config.words import Words
 
     assert {field.name for field in kind_of(Words).fields} == set(RESERVED)
+
+
+def test_a_stage_at_the_top_level_is_told_where_it_belongs(refused: Callable[..., list[str]]) -> None:
+    assert refused("extends: base.yaml\nplayback: {volume: 3}\n", KIOSK) == [
+        "kiosk.yaml:2: playback: this is a stage; put it under `stages:`, as stages.playback"
+    ]
