@@ -175,8 +175,8 @@ class Microphone:
         self.rate, self.channels = form.rate, form.channels
         self.frames = form.rate // 50
         self.name = found.name
-        name = found.endpoint.name if found.endpoint else None
-        self.watch = MoveWatch("microphone", name)
+        self._endpoint = found.endpoint.name if found.endpoint else None
+        self.watch = MoveWatch("microphone", self._endpoint)
 
     def read(self) -> bytes:
         """The next block; blocks for up to 20 ms. DeviceLost if the microphone is gone."""
@@ -190,13 +190,17 @@ class Microphone:
     def waiting(self) -> int:
         """Frames that a read would give without blocking (about 1000 at most are told). DeviceLost as from `read`.
 
-        Right after a read only: of a server that has just died it is never asked, because the read would have failed.
+        Polling a server that has died is a deadlock, which the watch ends: after a read there is hardly the time.
         """
         with self._hang_watch:
             frames = int(self._stream.get_read_available())
         if frames < 0:  # PyAudio returns the error instead of raising it
             raise DeviceLost(f"{self.name}: the microphone is gone (error {frames}): plug it in again")
         return frames
+
+    def why_silent(self) -> str:
+        """Why it gives no sound, with the remedy."""
+        return soundserver.why_silent("microphone", self._endpoint)
 
     def close(self) -> None:
         """Release it. Only between two reads, never after DeviceLost."""

@@ -20,6 +20,9 @@ HELD_BLOCKS = 100
 counted."""
 STALL_NS = 100_000_000
 """A read that took longer was held up: what comes now lay somewhere meanwhile and is older than it looks."""
+BEGIN_NS = 3_000_000_000
+"""A source of PulseAudio that nobody hurries lets a new stream wait for up to 2 s."""
+BEGIN_LOOK_S = 0.005
 SETTLED_NS = 50_000_000
 """In which the pieces of a backlog follow each other."""
 
@@ -64,6 +67,8 @@ class Capture(Stage):
             return None
         if self._microphone is None:
             return self._look()
+        if not self._clock.running and not self._has_begun(self._microphone):
+            return BEGIN_LOOK_S
         self._read(self._microphone)
         return 0.0
 
@@ -98,7 +103,19 @@ class Capture(Stage):
             raise WorldError(str(error)) from error
         self._clock = DeviceClock(self._microphone.rate)
         self._count = 0  # samples read so far
+        self._opened_ns = self.now_ns()
         self._sounding = False
+
+    def _has_begun(self, microphone: devices.Microphone) -> bool:
+        """Whether a new stream gives sound yet. Asked, not read: a read would hang for as long as it does not."""
+        try:
+            begun = microphone.waiting() > 0
+            if not begun and self.now_ns() - self._opened_ns > BEGIN_NS:
+                raise devices.DeviceLost(microphone.why_silent())
+        except devices.DeviceLost as error:
+            self.state("degraded", str(error))
+            raise WorldError(str(error)) from error
+        return begun
 
     def _read(self, microphone: devices.Microphone) -> None:
         begun_ns = self.now_ns()

@@ -24,9 +24,10 @@ PLAYED = 480
 """Samples of a `played` block: 20 ms; the last one before silence may be shorter."""
 LOOK_S = 0.005
 """Time between two looks at the queue. It holds 32 ms, but the server takes 10 at a time; a look costs 0.1 ms."""
-STUCK_NS = 3_000_000_000
+NEW_STUCK_NS = 3_000_000_000
 """A sink of PulseAudio that nobody hurries renders 2 s ahead and lets each new stream stand still for 0.9 to 2.0 s;
 who gives up sooner reopens for ever and is never heard."""
+STUCK_NS = 1_500_000_000
 STUCK_LOOKS = 50
 """A queue that has not moved for so long, and in so many looks that it was not we who slept, is a frozen server."""
 
@@ -148,7 +149,8 @@ class Playback(Stage):
         if sounded != self._moved_to:
             self._moved_to, self._moved_ns, self._looks = sounded, now_ns, 0
         self._looks += 1
-        if self._looks > STUCK_LOOKS and now_ns - self._moved_ns > STUCK_NS and free < speaker.capacity:
+        stuck_ns = STUCK_NS if sounded > 0 else NEW_STUCK_NS
+        if self._looks > STUCK_LOOKS and now_ns - self._moved_ns > stuck_ns and free < speaker.capacity:
             raise devices.DeviceLost(speaker.why_stuck())
         if free == speaker.capacity:
             self._ran_out(speaker, now_ns)
