@@ -13,6 +13,7 @@ import pytest
 import zmq
 
 from pipeline.bus.producer import Producer
+from tests.rig.machine import Machine
 from tests.rig.supervised import Supervised, foreign, gone
 
 pytestmark = pytest.mark.process
@@ -133,3 +134,31 @@ def test_an_ordered_stop_leaves_no_primed_process(home: Path) -> None:
 def children(pid: int) -> list[int]:
     """Of a process."""
     return [int(word) for path in Path(f"/proc/{pid}/task").glob("*/children") for word in path.read_text().split()]
+
+
+@pytest.mark.timeout(180)
+def test_stages_of_a_conversation_are_replaced_between_its_questions_and_nobody_notices(home: Path) -> None:
+    recordings = Path(__file__).parents[1] / "recordings"
+    files = ", ".join(f"{recordings}/{name}.wav" for name in ("not_ill_disposed", "made_amiable", "not_ill_disposed"))
+    sets = [
+        f"stages.simulator={{script: {recordings.parent}/rig/short_answers.yaml, notice: false}}",
+        f"stages.capture={{files: [{files}], gap_s: 4.5}}",
+        *(f"stages.{stage}.restart={{max_age_h: 0.001}}" for stage in ("frontend", "session")),
+    ]
+    with Machine(home, "demo.yaml", sets) as machine:
+        machine.until(lambda: machine.process.poll() is not None, 120)
+        machine.pump()
+        assert machine.process.returncode == 0
+        outcomes = [event.body["outcome"] for event in machine.events("turn_ended", kind="speech")]
+        assert outcomes == ["answered"] * 3
+        asked_for = {
+            e.body["stage"] for e in machine.events("stage", state="stopping") if "replaced" in e.body["reason"]
+        }
+        assert asked_for == {"frontend", "session"}
+        for stopping in machine.events("stage", state="stopping"):
+            if "replaced" in stopping.body["reason"]:
+                later = [e for e in machine.events("stage", stage=stopping.body["stage"]) if e.sent > stopping.sent]
+                at_work = next(e for e in later if e.body["state"] in ("live", "waiting", "degraded"))
+                assert at_work.sent - stopping.sent < 1_000_000_000
+        answers = [event.body["since_speech_end_ms"] for event in machine.events("first_audio")]
+        assert all(ms is not None for ms in answers[1:])
