@@ -21,8 +21,11 @@ class RateVerdict:
 
 
 class RateWatch:
-    """Off after `hold_s` seconds in a row that each miss the declared rate by more than `tolerance`, right again after
-    as many that do not. One bad second (a stalled sound server) is no verdict."""
+    """Off after `hold_s` seconds in a row that each miss the declared rate by more than `tolerance` and agree with each
+    other to that; right again after as many that do not miss it.
+
+    A wrong clock is wrong evenly. Seconds that scatter are those of a machine without time for its sound.
+    """
 
     def __init__(self, tolerance: float = 0.02, hold_s: int = 3) -> None:
         self._tolerance = tolerance
@@ -56,6 +59,8 @@ class RateWatch:
             self._streak.clear()
             return None
         self._streak.append(measured)
+        while off and max(self._streak) > min(self._streak) * (1.0 + self._tolerance):
+            self._streak.pop(0)
         if len(self._streak) < self._hold:
             return None
         mean = sum(self._streak) / len(self._streak)

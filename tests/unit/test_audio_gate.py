@@ -119,3 +119,13 @@ def test_a_change_of_rate_starts_the_count_again() -> None:
     watch = RateWatch()
     assert not feed(watch, 48000, 48000, 5)
     assert not feed(watch, 16000, 16000, 5, 5 * NS)
+
+
+def test_seconds_that_scatter_are_a_machine_without_time_and_no_wrong_clock() -> None:
+    watch = RateWatch()
+    verdicts: Verdicts = []
+    t = 0
+    for second in range(20):
+        verdicts += feed(watch, 16000, 16000 * (0.6, 0.95, 0.7, 1.1)[second % 4], 1, t)
+        t += 1_000_000_000
+    assert verdicts == []
