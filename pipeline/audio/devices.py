@@ -249,9 +249,9 @@ class Speaker:
             self._stream.stop_stream()
             self._stream.start_stream()
 
-    def why_stuck(self) -> str:
-        """Why it takes no more sound, with the remedy."""
-        return soundserver.why_silent("speaker", self._endpoint)
+    def why_stuck(self) -> str | None:
+        """Why it takes no more sound, with the remedy; None if the server knows of nothing."""
+        return soundserver.known_cause("speaker", self._endpoint)
 
     @contextlib.contextmanager
     def _native(self) -> Iterator[None]:

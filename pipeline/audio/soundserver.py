@@ -222,6 +222,12 @@ def flows(kind: Kind, name: str) -> bool:
 
 def why_silent(kind: Kind, name: str | None) -> str:
     """Why an open stream on `name` (None: the default) stands still, with the remedy. Takes DIAGNOSIS_S at most."""
+    otherwise = f"the {kind} {name or 'in use'} stands still: plug it in again, or restart the sound server"
+    return known_cause(kind, name) or otherwise
+
+
+def known_cause(kind: Kind, name: str | None) -> str | None:
+    """Why a stream on `name` stands still as far as the server tells, or by its own silence; None if all seems well."""
     try:
         listed = pactl("--format=json", "list", f"{_WORD[kind]}s", within_s=DIAGNOSIS_S)
     except ServerSilent as frozen:
@@ -229,7 +235,7 @@ def why_silent(kind: Kind, name: str | None) -> str:
     named = [endpoint for endpoint in parse_json(listed or "", "") if endpoint.name == name]
     if named and named[0].suspended:
         return asleep(kind, named[0].name)
-    return f"the {kind} {name or 'in use'} stands still: plug it in again, or restart the sound server"
+    return None
 
 
 def connected(kind: Kind, pid: int) -> list[str] | None:

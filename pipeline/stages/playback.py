@@ -24,12 +24,13 @@ PLAYED = 480
 """Samples of a `played` block: 20 ms; the last one before silence may be shorter."""
 LOOK_S = 0.005
 """Time between two looks at the queue. It holds 32 ms, but the server takes 10 at a time; a look costs 0.1 ms."""
-NEW_STUCK_NS = 3_000_000_000
-"""A sink of PulseAudio that nobody hurries renders 2 s ahead and lets each new stream stand still for 0.9 to 2.0 s;
-who gives up sooner reopens for ever and is never heard."""
 STUCK_NS = 1_500_000_000
 STUCK_LOOKS = 50
-"""A queue that has not moved for so long, and in so many looks that it was not we who slept, is a frozen server."""
+"""A queue that has not moved for so long, and in so many looks that it was not we who slept, stands still: a frozen
+server or a suspended sink is asked after and named."""
+LAZY_NS = 3_000_000_000
+"""Where neither is found. A sink of PulseAudio that nobody hurries renders 2 s ahead and lets a stream stand still for
+0.9 to 2.0 s; who gives up sooner reopens for ever and is never heard."""
 
 
 class Playback(Stage):
@@ -125,7 +126,7 @@ class Playback(Stage):
     def _restart_clock(self) -> None:
         assert self._speaker is not None
         self._clock = DeviceClock(self._speaker.rate)
-        self._moved_to, self._moved_ns, self._looks = -1, self.now_ns(), 0
+        self._moved_to, self._moved_ns, self._looks, self._excused = -1, self.now_ns(), 0, False
 
     def _turn(self, speaker: devices.Speaker) -> float:
         if speaker.watch.moved:
@@ -147,11 +148,10 @@ class Playback(Stage):
         """The device frame that is at the speaker now. The device tells it in whole periods, the clock in between."""
         sounded = self._feed.given - (speaker.capacity - free)
         if sounded != self._moved_to:
-            self._moved_to, self._moved_ns, self._looks = sounded, now_ns, 0
+            self._moved_to, self._moved_ns, self._looks, self._excused = sounded, now_ns, 0, False
         self._looks += 1
-        stuck_ns = STUCK_NS if sounded > 0 else NEW_STUCK_NS
-        if self._looks > STUCK_LOOKS and now_ns - self._moved_ns > stuck_ns and free < speaker.capacity:
-            raise devices.DeviceLost(speaker.why_stuck())
+        if self._looks > STUCK_LOOKS and free < speaker.capacity:
+            self._stands_still(speaker, now_ns - self._moved_ns)
         if free == speaker.capacity:
             self._ran_out(speaker, now_ns)
             return sounded
@@ -160,6 +160,13 @@ class Playback(Stage):
         if not self._clock.running:
             return 0
         return max(sounded, min(self._feed.given, self._clock.index_at(now_ns)))
+
+    def _stands_still(self, speaker: devices.Speaker, for_ns: int) -> None:
+        if for_ns > LAZY_NS or (for_ns > STUCK_NS and not self._excused):
+            why = speaker.why_stuck()
+            if why or for_ns > LAZY_NS:
+                raise devices.DeviceLost(why or f"{speaker.name}: the speaker stands still: restart the sound server")
+            self._excused = True
 
     def _ran_out(self, speaker: devices.Speaker, now_ns: int) -> None:
         """The device's queue is empty: this process came too late, or nothing was ever written."""
