@@ -10,6 +10,8 @@ from collections import deque
 from typing import Literal
 
 _MS = 1_000_000
+UNFINISHED_NS = 1_000 * _MS
+"""On a machine without time for its sound `played` came so late that the machine heard itself through the gap."""
 
 Why = Literal["", "talking", "muted"]
 
@@ -24,6 +26,8 @@ class Gate:
         self._tail_ns = tail_ms * _MS
         self._talk: deque[tuple[int, int]] = deque(maxlen=self.KEEP)  # (begin, end) in ns, tail not included
         self.muted = False
+        self.unfinished = False
+        """The speaker has more in hand than it has sounded: what it says next may be told late, so wait for it."""
 
     def played(self, t: int, duration_ns: int) -> None:
         """The speaker was or is sounding from `t` on. A first sound of unknown length is `duration_ns` 0."""
@@ -40,7 +44,9 @@ class Gate:
         if self.muted:
             return "muted"
         end = t + duration_ns
+        tail_ns = max(self._tail_ns, UNFINISHED_NS) if self.unfinished else self._tail_ns
         for talk_begin, talk_end in reversed(self._talk):
-            if t < talk_end + self._tail_ns and end > talk_begin:
+            if t < talk_end + tail_ns and end > talk_begin:
                 return "talking"
+            tail_ns = self._tail_ns  # only the newest stretch goes on
         return ""

@@ -112,6 +112,11 @@ class Frontend(Stage):
         """The first sound of an answer: said before `played`, which waits until a block has left whole."""
         if self.aec == "half_duplex":
             self._gate.played(event.body["t"], 0)
+            self._gate.unfinished = True
+
+    def on_heard(self, event: Event) -> None:
+        """Whether the answer goes on."""
+        self._gate.unfinished = (event.number("at") or 0) < (event.number("buffered_to") or 0)
 
     def on_mute(self, event: Event) -> None:
         """Muted holds here too, for what was captured before."""

@@ -129,3 +129,13 @@ def test_seconds_that_scatter_are_a_machine_without_time_and_no_wrong_clock() ->
         verdicts += feed(watch, 16000, 16000 * (0.6, 0.95, 0.7, 1.1)[second % 4], 1, t)
         t += 1_000_000_000
     assert verdicts == []
+
+
+def test_in_the_middle_of_an_answer_the_gate_waits_for_news_that_comes_late() -> None:
+    gate = Gate(tail_ms=300)
+    gate.played(0, NS)
+    gate.unfinished = True
+    assert gate.closed(int(1.8 * NS), NS // 50) == "talking"
+    assert gate.closed(int(2.1 * NS), NS // 50) == "", "a speaker that died in mid-answer shuts nobody out"
+    gate.unfinished = False
+    assert gate.closed(int(1.8 * NS), NS // 50) == ""
