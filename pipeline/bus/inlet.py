@@ -75,13 +75,19 @@ class Inlet:
         """The request that is not answered yet."""
         return self._ask
 
-    def on_state(self, inst: int, replays: bool, now_ns: int) -> Ask | None:
-        """The writer said its state: of a new `inst` the stream is asked for from where this reader stands."""
-        if inst < self._inst or (inst == self._inst and self._mode != "unknown"):
+    def on_state(self, inst: int, replays: bool, now_ns: int, *, ask: bool = True) -> Ask | None:
+        """The writer said its state: of a new `inst` the stream is asked for from where this reader stands.
+
+        `ask=False`: what was missed until now is not wanted, what is missed later is.
+        """
+        if inst < self._inst:
+            return None
+        if inst == self._inst and self._mode != "unknown":
+            self._replays = self._replays or replays  # said so late that the stream is read as it comes already
             return None
         self._begin(inst, now_ns)
         self._replays = replays
-        if not replays:
+        if not replays or not ask:
             self._mode = "live"
             return None
         return self._request(now_ns)

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 BEAT_S = 0.5
 """How often a stage says that its main loop turns."""
 POISONED = 2
-"""After so many crashes in a row a stage is given no replay: what is kept may hold the block that ends it each time."""
+"""After so many crashes in a row, each right after a start, a stage asks for no replay in its first SPARED_NS: what is
+kept may hold the block that ends it each time. Later losses are its own, and asked for again."""
+SPARED_NS = 5_000_000_000
 WORK_NS = 5_000_000
 """After this long at work the sockets are read again: control never waits behind audio."""
 
@@ -55,13 +57,14 @@ class Link:
             if name.startswith("on_") and name not in ("on_audio", "on_event") and callable(getattr(stage, name))
         }
         self._any: Callable[[Event], None] | None = getattr(stage, "on_event", None)
-        self._malformed_logged_ns = 0
+        self._malformed_logged_ns = self._opened_ns = 0
 
     # -- life
 
     def open(self) -> None:
         """Take the stage's name on the bus and join every peer. Raises NameTaken, zmq.ZMQError."""
         now = time.monotonic_ns
+        self._opened_ns = now()
         self.producer = Producer(self.context, self.brief.bind, self.brief.name, self.brief.inst, now)
         for stream in self.brief.emits or type(self.stage).emits:
             self.producer.offer(stream)
@@ -177,7 +180,7 @@ class Link:
             if event.name == "state":
                 replays = event.body.get("replays", ())
                 kept = isinstance(replays, list) and inlet.stream in replays
-                self._ask(inlet.on_state(event.inst, kept and self.brief.crashes < POISONED, now_ns))
+                self._ask(inlet.on_state(event.inst, kept, now_ns, ask=not self._spared(now_ns)))
             elif event.name == "replayed" and inlet.on_replayed(event.inst, event.body):
                 self.unstick("listening", inlet.stream)
                 if event.body.get("lost_ms"):
@@ -217,6 +220,8 @@ class Link:
         self.wake()
 
     def replay_from(self, stream: str, place: Place | None) -> None:
+        if self._spared(time.monotonic_ns()):
+            return
         self._ask(self.inlets[stream].ask_from(place, time.monotonic_ns()))
 
     def trim(self, stream: str, place: Place) -> None:
@@ -228,6 +233,9 @@ class Link:
         self.wake()
 
     # -- inside
+
+    def _spared(self, now_ns: int) -> bool:
+        return self.brief.crashes >= POISONED and now_ns - self._opened_ns < SPARED_NS
 
     def _topics(self, peer: str) -> set[str]:
         topics = {f"event.{name}" for name in self._handlers}

@@ -27,6 +27,8 @@ WORLD_AGAIN_S = 10.0
 BACKOFF_S = (0.1, 30.0)
 JITTER = 0.2
 """Share of a backoff by which it varies, so that stages which died of one cause do not return in step."""
+QUICK_S = 5.0
+"""A stage that crashes so soon may be crashed by what it is given again at its start."""
 STEADY_S = 30.0
 """Live for so long, a stage has shown that it works: its next crash is its first."""
 RESTART_AGAIN_S = 600.0
@@ -55,6 +57,8 @@ class History:
     """When its own crashes of the last window were."""
     streak: int = 0
     """Own crashes since it was last live for STEADY_S."""
+    quick: int = 0
+    """Own crashes in a row, each within QUICK_S of going live. SIGKILL is not its own: something else sent it."""
     exhausted: bool = False
     """Restarting the pipeline did not help it either."""
     world_ended: float | None = None
@@ -119,6 +123,8 @@ def decide(
 def _own_crash(rules: Rules, history: History, exit: Exit, now: float, dice: float, under_systemd: bool) -> Action:
     if exit.live_s >= STEADY_S:
         history = replace(history, streak=0, exhausted=False)
+    killed = exit.status == -signal.SIGKILL and not exit.hang
+    history = replace(history, quick=history.quick + 1 if exit.live_s < QUICK_S and not killed else 0)
     crashes = (*(when for when in history.crashes if now - when < rules.window_s), now)
     # what it worked counts: it is crashes in quick succession that must not wear the machine out
     after_s = max(0.0, backoff_s(history.streak, dice) - exit.live_s)

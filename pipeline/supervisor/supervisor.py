@@ -95,7 +95,7 @@ class Supervisor:
     def spawn(self, slot: Slot, restarts: int) -> Run:
         """Make a process of a stage, to be its `run` or its `incoming` one. Raises NoSuchProgram, OSError."""
         now = self.loop.clock()
-        child = self._spawner.spawn(self.wiring.recipe(slot.table, slot.next_inst(), restarts, slot.history.streak))
+        child = self._spawner.spawn(self.wiring.recipe(slot.table, slot.next_inst(), restarts, slot.history.quick))
         self._sweeper.add(child.pid)
         run = Run(child, now, health.Pulse.begun(now), owns_device=slot.name in DEVICE_PLACES)
         self._printing.begin(run)

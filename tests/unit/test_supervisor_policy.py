@@ -55,7 +55,7 @@ def test_table(rules: Rules, exit: Exit, kind: str, state: str, code: int, after
     assert action.after_s == pytest.approx(after_s)
     counted = kind == "start" and state == "restarting"
     world = 100.0 if state == "degraded" else None
-    assert action.history == (History((100.0,), 1) if counted else History(world_ended=world))
+    assert replace(action.history, quick=0) == (History((100.0,), 1) if counted else History(world_ended=world))
 
 
 @pytest.mark.parametrize(
@@ -154,3 +154,13 @@ def test_words(status: int, words: str) -> None:
 def test_reasons_are_what_the_stage_said() -> None:
     gone = Exit(69, 99.0, bye="microphone Jabra is gone: plug it in")
     assert decide(REQUIRED, FRESH, gone, 100.0).reason == "microphone Jabra is gone: plug it in"
+
+
+def test_crashes_right_after_the_start_are_counted_in_a_row_and_kills_from_outside_are_not() -> None:
+    history = History()
+    for number in (1, 2):
+        history = decide(Rules(), history, Exit(-11, 0.0, live_s=0.2), 10.0 * number).history
+        assert history.quick == number
+    assert decide(Rules(), history, Exit(-9, 0.0, live_s=0.2), 40.0).history.quick == 0
+    assert decide(Rules(), history, Exit(-11, 0.0, live_s=8.0), 40.0).history.quick == 0
+    assert decide(Rules(), history, Exit(-9, 0.0, live_s=2.5, hang="no beat for 2.1 s"), 40.0).history.quick == 3
