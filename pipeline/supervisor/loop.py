@@ -66,10 +66,14 @@ class Loop:
         return timer
 
     def take_signals(self, *numbers: int) -> None:
-        """Have these delivered to `signalled` by the loop instead of anywhere. One that is ignored stays ignored."""
+        """Have these delivered to `signalled` by the loop instead of anywhere.
+
+        An ignored SIGHUP stays ignored: that is what nohup means. An ignored SIGINT is what a shell gives to every
+        command in the background, and there it still is the word by which people and programs stop us.
+        """
         signal.set_wakeup_fd(self._signals.fileno(), warn_on_full_buffer=False)
         for number in numbers:
-            if signal.getsignal(number) is not signal.SIG_IGN:
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, lambda *_: None)
 
     def finish(self, code: int) -> None:
