@@ -44,6 +44,8 @@ class Question:
     lost_s: float = 0.0
     """How much of what was delivered never arrived at the service."""
     never_captured_s: float = 0.0
+    lost_at: list[float] = field(default_factory=list)
+    """Where in the sentence that was, s."""
 
     @property
     def starts(self) -> float:
@@ -150,6 +152,7 @@ def pieces_lost(question: Question, arrived: Sequence[Samples], mic: Sequence[St
                 continue
             if max((searched.likeness(piece) for searched in spectra), default=0.0) < ALIKE:
                 question.lost_s += PIECE_S
+                question.lost_at.append(round(max(stretch.begin, question.starts) + begin / RATE - question.began, 2))
 
 
 class _Searched:

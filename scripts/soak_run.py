@@ -228,7 +228,7 @@ def tell(verdict: judging.Verdict, rows: dict[str, Any], began: float) -> None:
         if question.answer is None:
             words.append("not answered" if question.could_be_heard else "said into a dead microphone")
         if question.lost_s:
-            words.append(f"{question.lost_s * 1000:.0f} ms lost")
+            words.append(f"{question.lost_s * 1000:.0f} ms lost, at {question.lost_at}")
         if words:
             near = [
                 f"{fault.kind} at {fault.at - began:.1f}"
