@@ -186,11 +186,14 @@ class Run:
                 self.struck.append(Fault(f"service: {kind}", (), 0.0, at, at))
 
     def _changes(self, fault: Fault) -> dict[str, tuple[int, int]]:
-        """Who went down and came up how often until something else struck."""
-        after = [other.at for other in self.struck if other.at > fault.at]
-        until = min(after, default=float("inf"))
+        """Who went down and came up how often until something else struck them. The service's own faults are the
+        session's alone."""
         found = {}
         for who in fault.touches:
+            later = [other for other in self.struck if other.at > fault.at]
+            if who in STAGES and who != "session":
+                later = [other for other in later if not other.kind.startswith("service: ")]
+            until = min((other.at for other in later), default=float("inf"))
             name, good = ("connection", "up") if who == "connection" else ("stage", "state")
             was, down, up = True, 0, 0
             for event in self._machine.of(name, fault.at):
