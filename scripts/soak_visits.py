@@ -85,7 +85,10 @@ def held(booth: Counter, home: Path) -> dict[str, float]:
     for stage in STAGES:
         pid = booth.processes[stage].pid
         rollup = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-        found[f"{stage}_pss_kb"] = float(next(line.split()[1] for line in rollup if line.startswith("Pss:")))
+        fields = {line.split(":")[0]: float(line.split()[1]) for line in rollup if line.endswith("kB")}
+        found[f"{stage}_pss_kb"] = fields["Pss"]
+        # of PSS a part moves whenever somebody else who shares a library starts or ends
+        found[f"{stage}_private_kb"] = fields["Private_Clean"] + fields["Private_Dirty"]
         found[f"{stage}_descriptors"] = float(len(list(Path(f"/proc/{pid}/fd").iterdir())))
     files = [path for path in home.rglob("*") if path.is_file() and path.suffix != ".stderr"]
     found["disk_bytes"] = float(sum(path.stat().st_size for path in files))
