@@ -89,7 +89,8 @@ class Server:
     def branch(self, socket_number: int) -> None:
         """Fork the server of the SDK, and say its process id."""
         pid = child.fork_away(partial(self._be_server, (SDK,), socket_number), self._supervisor)
-        wire.send_reply(self._line, branch=pid)
+        with contextlib.suppress(OSError):  # a command that failed at once is gone already: `run` says so by itself
+            wire.send_reply(self._line, branch=pid)
         os.close(socket_number)
 
     def _serve(self, request: dict[str, Any], given: dict[str, int]) -> None:
