@@ -16,6 +16,8 @@ AFTERMATH_S = 5.0
 PIECE_S = 0.2
 ALIKE = 0.9
 """Correlation from which a piece of speech counts as arrived: it is 1.0 for the same samples, 0.6 for other speech."""
+SEAM_S = 0.025
+"""What cannot be told from a seam between two places where the sound went on."""
 VOICED = 1500
 """Amplitude below which a piece is a pause."""
 TRAVEL_S = 0.2
@@ -150,9 +152,21 @@ def pieces_lost(question: Question, arrived: Sequence[Samples], mic: Sequence[St
             piece = sound[begin : begin + size].astype(np.float64)
             if np.abs(piece).max() < VOICED:
                 continue
-            if max((searched.likeness(piece) for searched in spectra), default=0.0) < ALIKE:
-                question.lost_s += PIECE_S
+            if lost := _lost_s(piece, spectra):
+                question.lost_s += lost
                 question.lost_at.append(round(max(stretch.begin, question.starts) + begin / RATE - question.began, 2))
+
+
+def _lost_s(piece: np.ndarray[Any, np.dtype[np.float64]], spectra: Sequence[_Searched]) -> float:
+    """How much of a piece is in none of them. Its halves are looked for apart: between them may lie the seam where a
+    resampler caught up with the clock, or where one connection ended and the next one went on."""
+    if max((searched.likeness(piece) for searched in spectra), default=0.0) >= ALIKE:
+        return 0.0
+    if piece.size <= SEAM_S * RATE:
+        return piece.size / RATE
+    half = piece.size // 2
+    halves = sum(_lost_s(part, spectra) for part in (piece[:half], piece[half:]))
+    return halves if halves > SEAM_S else 0.0
 
 
 class _Searched:
