@@ -45,6 +45,14 @@ class Unstick:
 
 
 @dataclass(frozen=True, slots=True)
+class State:
+    """Say how the session is: `live`, `waiting` or `degraded`, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """A line of the log."""
 
@@ -89,4 +97,4 @@ class Save:
 
 
 Send = SendContext | SendText | SendToolResult
-Effect = Speak | Trim | Tell | Unstick | Note | Send | Renew | Save
+Effect = Speak | Trim | Tell | Unstick | State | Note | Send | Renew | Save

@@ -33,6 +33,7 @@ from pipeline.live.messages import Incoming
 from pipeline.live.parse import incoming
 from pipeline.live.service import Target, uses_vertex
 from pipeline.live.setup import takes_history_first
+from pipeline.live.uplink import Chunk, Piece, StreamEnd
 
 CONNECT_S = 12.0
 """From dialling to setupComplete. The SDK itself would wait for ever while pongs arrive."""
@@ -238,6 +239,14 @@ class Line:
                 await self._session.send_realtime_input(audio=types.Blob(data=pcm, mime_type=AUDIO_TYPE))
                 return
             await self._ws.send(shortcut.message_of(self.words, pcm))
+
+    async def send_piece(self, piece: Piece) -> None:
+        """Voice, or the word that no more of it comes for now."""
+        match piece:
+            case Chunk():
+                await self.send_audio(piece.pcm)
+            case StreamEnd():
+                await self.send_stream_end()
 
     async def send_stream_end(self) -> None:
         """No more voice for now."""

@@ -57,6 +57,9 @@ class StreamEnd:
     """No more voice comes: the service is told, so that it does not wait for silence that nobody sends."""
 
 
+Piece = Chunk | StreamEnd
+
+
 class Uplink:
     """The voice on its way to the service. `answered_t`: what ended by then was answered; None if that is not known."""
 
@@ -159,7 +162,7 @@ class Uplink:
         self._covered_t = None
         self._clear()
 
-    def take(self) -> Chunk | StreamEnd | None:
+    def take(self) -> Piece | None:
         """What to send next, up to 40 ms at once of a backlog; None when all is sent."""
         if not self._queue:
             if self.source_ended and self._up and not self.ended_sent:

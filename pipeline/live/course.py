@@ -1,0 +1,156 @@
+"""The course of the turns: what each change in them means for the voice, the answer, the transcript and the visit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.live import messages as m
+from pipeline.live import turns as t
+from pipeline.live.effects import Effect, Save, Tell
+from pipeline.live.memory import OpenTurn
+from pipeline.live.parts import Parts
+
+_NS = 1_000_000_000
+
+
+class Course:
+    """Acts on what `parts.turns` says. Everything that changes a turn hands its changes to `changes`."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._covered: dict[int, int | None] = {}
+        self._first_place: dict[int, tuple[int, int]] = {}
+        self._quiet_since_ns: int | None = None
+        self.usage = m.Usage()
+        """As the service last counted it for the turn under way."""
+
+    # The service
+
+    def speech(self, now_ns: int, speech: m.Speech) -> list[Effect]:
+        """A piece of the answer came."""
+        parts = self._parts
+        pcm = parts.downlink.accept(now_ns, speech)
+        if not pcm:
+            return []
+        effects = self.changes(parts.turns.output(now_ns, sound=True), now_ns)
+        spoken = parts.downlink.place(now_ns, pcm, speech.rate)
+        assert parts.turns.turn is not None
+        parts.transcript.sound(parts.turns.turn, parts.downlink.epochs.at)
+        return [*effects, spoken]
+
+    def interrupted(self, now_ns: int) -> list[Effect]:
+        """The service dropped its answer."""
+        parts = self._parts
+        epoch = parts.downlink.epochs.epoch
+        effects = parts.downlink.interrupted(now_ns)
+        raised = bool(effects)
+        turn = parts.turns.turn
+        victim = turn if turn is not None and turn.answering else parts.turns.last
+        changes = parts.turns.interrupted(now_ns)
+        if victim is not None and (raised or changes):
+            effects += parts.interruption.begin(now_ns, victim, epoch)
+        effects += self.changes(changes, now_ns)
+        if not raised or not parts.downlink.heard_once:
+            effects += parts.interruption.settle()  # nobody will report where it was cut
+        return effects
+
+    # Turns
+
+    def changes(self, changes: list[t.Change], now_ns: int) -> list[Effect]:
+        """What follows from these changes, in their order."""
+        parts = self._parts
+        effects: list[Effect] = []
+        for change in changes:
+            turn = change.turn
+            match change:
+                case t.Started():
+                    effects += self.somebody(now_ns)
+                    parts.memory.next_turn = parts.turns.next_turn
+                    effects.append(Tell("turn_started", {"turn": turn.id, "kind": turn.kind}, log=True))
+                    effects += parts.transcript.started(turn)
+                    self.keep_turn()
+                    effects.append(Save())
+                case t.Began():
+                    self._covered[turn.id] = parts.uplink.answer_begins()
+                    parts.visit.answer_begins()
+                    effects += parts.transcript.answered(turn)
+                case t.Spoke(new_input=new_input):
+                    effects += parts.downlink.answer_begins(now_ns, new_input)
+                    place = self._first_place[turn.id] = (parts.downlink.epochs.epoch, parts.downlink.epochs.at)
+                    parts.transcript.spoke(turn, *place)
+                case t.FirstAudio(since_speech_end_ms=since_ms):
+                    epoch, at = self._first_place.pop(turn.id)
+                    body = {"turn": turn.id, "epoch": epoch, "at": at, "since_speech_end_ms": since_ms}
+                    effects.append(Tell("first_audio", body, log=True))
+                case t.Ended():
+                    effects += self._ended(change, now_ns)
+        return effects
+
+    def keep_turn(self) -> None:
+        """Have the memory know the turn under way: its answer is owed, whoever gives it."""
+        turn = self._parts.turns.turn
+        self._parts.memory.open_turn = (
+            OpenTurn(turn.id, turn.kind, turn.text, turn.speech_ended_t) if turn is not None else None
+        )
+
+    def answered(self, until_t: int | None) -> list[Effect]:
+        """What ended by `until_t` of the voice is answered."""
+        if until_t is None or not self._parts.uplink.answered(until_t):
+            return []
+        self._parts.memory.answered_t = until_t
+        return [Tell("answered", {"t": until_t})]
+
+    def _ended(self, change: t.Ended, now_ns: int) -> list[Effect]:
+        parts, turn, usage = self._parts, change.turn, self.usage
+        body: dict[str, Any] = {"turn": turn.id, "kind": turn.kind, "outcome": change.outcome}
+        if change.reason:
+            body["reason"] = change.reason
+        if usage.total:
+            body |= {"prompt_tokens": usage.prompt, "response_tokens": usage.response}
+        self.usage, self._quiet_since_ns = m.Usage(), now_ns
+        covered = self._covered.pop(turn.id, None)
+        self._first_place.pop(turn.id, None)
+        effects = parts.transcript.ended(turn, change.outcome, now_ns)
+        effects.append(Tell("turn_ended", body, log=True))
+        self.keep_turn()
+        if change.outcome != "empty":
+            parts.memory.answered_turn = turn.id
+        if turn.kind == "speech":
+            effects += self.answered(turn.speech_ended_t if change.outcome == "empty" else covered)
+        return [*effects, Save()]
+
+    # Quiet
+
+    def line_up(self, now_ns: int) -> None:
+        """A fresh line: what was sent to the one before says nothing about this one."""
+        self._quiet_since_ns = now_ns
+
+    def quiet(self, now_ns: int, *, connected: bool) -> None:
+        """What was sent in a long quiet needs no answer: a line that follows is not given it again."""
+        parts = self._parts
+        if parts.turns.open or not connected or not parts.uplink.quiet:
+            self._quiet_since_ns = None
+        elif self._quiet_since_ns is None:
+            self._quiet_since_ns = now_ns
+        elif parts.uplink.sent_t is not None and now_ns - self._quiet_since_ns > t.STALL_S * _NS:
+            # Kept in mind only: a write a tick would wear out the disk.
+            parts.uplink.answered(parts.uplink.sent_t - int(t.STALL_S * _NS))
+
+    # Visits
+
+    def somebody(self, now_ns: int) -> list[Effect]:
+        """Somebody is here."""
+        return [self.tell_visit(open_=True), Save()] if self._parts.visit.begin(now_ns) else []
+
+    def leave(self, now_ns: int) -> list[Effect]:
+        """The visit is over; nothing of it is kept."""
+        parts = self._parts
+        effects = self.changes(parts.turns.abandon(now_ns), now_ns)
+        effects.append(self.tell_visit(open_=False))
+        parts.memory.forget_visit()
+        parts.transcript.forget()
+        return [*effects, *self.answered(parts.uplink.seen_t), Save()]
+
+    def tell_visit(self, *, open_: bool) -> Tell:
+        """Who is here, for everybody."""
+        return Tell("visit", {"id": self._parts.visit.id, "open": open_}, sticky=True, log=True)

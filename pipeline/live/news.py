@@ -1,0 +1,61 @@
+"""What is said of the line: to the other stages, to `status`, and to the log."""
+
+from __future__ import annotations
+
+from pipeline.live.effects import Effect, Note, State, Tell
+from pipeline.live.failures import Failure
+
+
+class News:
+    """About the lines to `service`. `standing_in`: what a person must always be told of it, or nothing."""
+
+    def __init__(self, service: str, standing_in: str) -> None:
+        self._service, self._standing_in = service, standing_in
+        self._up = False
+        self._kind = ""
+        """Of the failure that was told last."""
+        self._fault = ""
+
+    def starting(self) -> list[Effect]:
+        """The stage is up, the line is not."""
+        return [State("waiting", f"connecting to {self._service}")]
+
+    def up(self, attempt: int, *, resumed: bool) -> list[Effect]:
+        """A line is set up."""
+        self._up, self._kind = True, ""
+        return [
+            self._connection(True, "", attempt),
+            Note("connected", {"service": self._service, "resumed": resumed, "attempt": attempt}),
+            self._state(),
+        ]
+
+    def ended(self) -> None:
+        """It is no more; why is told by `down` if there is anything to tell."""
+        self._up = False
+
+    def down(self, failure: Failure, attempt: int, wait_s: float) -> list[Effect]:
+        """There is no line, and the next attempt comes in `wait_s`."""
+        again = f"retrying in {wait_s:.0f} s" if wait_s >= 1 else "retrying"
+        effects: list[Effect] = [State("degraded", f"no connection to {self._service}: {failure}; {again}")]
+        if failure.kind == self._kind and attempt & (attempt - 1):
+            return effects  # the same again: told at the attempts 1, 2, 4, 8, … so that a night offline is a few lines
+        self._kind = failure.kind
+        fields = {"service": self._service, "reason": str(failure), "attempt": attempt}
+        return [*effects, self._connection(False, str(failure), attempt), Note("no connection", fields, "warning")]
+
+    def store(self, fault: str) -> list[Effect]:
+        """The store keeps nothing because of `fault`, or is well again."""
+        if fault == self._fault:
+            return []
+        self._fault = fault
+        words = "memory is not kept" if fault else "memory is kept again"
+        effects: list[Effect] = [Note(words, {"reason": fault}, "warning")]
+        return [*effects, self._state()] if self._up else effects
+
+    def _state(self) -> State:
+        reason = "; ".join(part for part in (self._standing_in, self._fault) if part)
+        return State("degraded" if reason else "live", reason)
+
+    def _connection(self, up: bool, reason: str, attempt: int) -> Tell:
+        body = {"up": up, "reason": reason, "attempt": attempt, "service": self._service}
+        return Tell("connection", body, sticky=True)
