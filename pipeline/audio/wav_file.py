@@ -13,15 +13,15 @@ MAX_BYTES = 2**31
 
 
 class GrowingWav:
-    """16-bit mono PCM. A disk that is full or gone costs the sound written then, and is counted, but raises nothing."""
+    """16-bit PCM, mono unless said otherwise. A disk that is full or gone costs the sound written then, and is counted, but raises nothing."""
 
-    def __init__(self, path: Path, rate: int, *, append: bool = False) -> None:
+    def __init__(self, path: Path, rate: int, *, channels: int = 1, append: bool = False) -> None:
         """Create `path`, or with `append` continue it if it is there. Raises OSError."""
-        self.path, self._rate = path, rate
+        self.path, self._rate, self._frame_bytes = path, rate, 2 * channels
         self.lost_bytes = 0
         """What the disk did not take."""
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | (0 if append else os.O_TRUNC), 0o600)
-        self._size = max(0, os.fstat(self._file).st_size - HEADER_BYTES) & ~1
+        self._size = max(0, os.fstat(self._file).st_size - HEADER_BYTES) // self._frame_bytes * self._frame_bytes
         self.write(b"")
 
     def write(self, pcm: bytes) -> None:
@@ -30,7 +30,7 @@ class GrowingWav:
             if self._size + len(pcm) > MAX_BYTES:
                 raise OSError("the file is as long as players can read")
             written = os.pwrite(self._file, pcm, HEADER_BYTES + self._size)
-            self._size += written & ~1
+            self._size += written // self._frame_bytes * self._frame_bytes
             self._write_header()
         except OSError:
             written = 0
@@ -42,6 +42,7 @@ class GrowingWav:
             os.close(self._file)
 
     def _write_header(self) -> None:
+        wide = self._frame_bytes
         riff = struct.pack("<4sI4s", b"RIFF", 36 + self._size, b"WAVE")
-        form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, self._rate, 2 * self._rate, 2, 16)
+        form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, wide // 2, self._rate, wide * self._rate, wide, 16)
         os.pwrite(self._file, riff + form + struct.pack("<4sI", b"data", self._size), 0)

@@ -5,7 +5,6 @@ A module has `arguments(parser)` and `run(args) -> int`, the exit code.
 
 import argparse
 import importlib
-from collections.abc import Sequence
 
 COMMANDS = {
     "run": "run a pipeline in the foreground",
@@ -13,6 +12,9 @@ COMMANDS = {
     "status": "say how the running pipeline is",
     "devices": "list microphones and speakers by the name a configuration uses",
     "tap": "print what passes on the bus",
+    "record": "write what passes on the bus to a file",
+    "replay": "run a pipeline with a recording in the place of a stage",
+    "tape": "summarise a recording, or make sound and subtitles of it",
     "say": "let the model speak to the visitor",
     "mute": "close the microphone until unmute, also across restarts",
     "unmute": "open the microphone again",
@@ -23,18 +25,24 @@ COMMANDS = {
 }
 
 
-def run_command(argv: Sequence[str]) -> int:
+def run_command(argv: list[str]) -> int:
     """Parse `argv`, run the command, return its exit code. Usage errors exit with 2, as argparse does."""
     parser = argparse.ArgumentParser(prog="voice-pipeline", description="A voice pipeline that never goes deaf.")
-    chosen = argv[0] if argv and argv[0] in COMMANDS else None
+    chosen: argparse.ArgumentParser | None = None
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, summary in COMMANDS.items():
         sub = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
-        if name == chosen:
-            importlib.import_module(f"pipeline.cli.{name}").arguments(sub)
-    args = parser.parse_args(argv)
+        if argv[:1] == [name]:
+            chosen = sub
+    if chosen is None:
+        parser.parse_args(argv)  # says what is wrong, or helps, and exits
+        return 2
+    module = importlib.import_module(f"pipeline.cli.{argv[0]}")
+    module.arguments(chosen)
+    # Intermixed, which a parser of commands can't do: `record TAPE --privacy no_words event.*`
+    args = chosen.parse_intermixed_args(argv[1:])
     try:
-        return int(importlib.import_module(f"pipeline.cli.{args.command}").run(args))
+        return int(module.run(args))
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,25 @@ def find_run(args: argparse.Namespace) -> Path | None:
     except NotFound as error:
         print(error, file=sys.stderr)
         return None
+
+
+def wait_for(args: argparse.Namespace) -> Callable[[], Path | None]:
+    """A look for the pipeline meant by `args`, to be repeated: None while there is none, said once on stderr."""
+    said = ""
+
+    def look() -> Path | None:
+        nonlocal said
+        try:
+            run_dir = find(args)
+        except NotFound as error:
+            if str(error) != said:
+                said = str(error)
+                print(f"waiting: {error}", file=sys.stderr)
+            return None
+        said = ""
+        return run_dir
+
+    return look
 
 
 def command(args: argparse.Namespace, kind: str, **fields: Any) -> dict[str, Any] | None:

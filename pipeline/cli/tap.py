@@ -1,83 +1,132 @@
-"""`tap [--json] [PATTERN…]`: print what passes on a running pipeline's bus. It can neither slow it nor speak on it."""
+"""`tap [--json] [--wav FILE] [PATTERN…]`: print what passes on the bus. It can neither slow it nor speak on it."""
 
 from __future__ import annotations
 
 import argparse
-import fnmatch
 import json
+import math
+import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import zmq
-
 from pipeline import exits
-from pipeline.bus import codec
-from pipeline.bus.consumer import Consumer
-from pipeline.bus.messages import Audio, Event
-from pipeline.cli.running import find_run
+from pipeline.audio.wav_file import GrowingWav
+from pipeline.bus.listener import Heard, Listener
+from pipeline.cli import running
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    parser.add_argument("patterns", nargs="*", metavar="PATTERN", help="topics: event.*, audio.voice; all by default")
+    what = "topics (event.*, audio.voice) or edges (gain/voice, session/*, frontend/event.*); all by default"
+    parser.add_argument("patterns", nargs="*", metavar="PATTERN", help=what)
     parser.add_argument("--json", action="store_true", help="one JSON object a line, pcm as its byte count")
-    parser.add_argument("--name", help="the pipeline's name, when several run")
-    parser.add_argument("--run", type=Path, metavar="DIR", help="the pipeline's run directory")
+    parser.add_argument("--wav", type=Path, metavar="FILE", help="write the sound of the first stream that fits")
+    running.arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print until interrupted, or until the pipeline is gone for good."""
-    run_dir = find_run(args)
-    if run_dir is None:
-        return exits.CRASH
-    connection = json.loads((run_dir / "bus.json").read_text())
+    """Print until interrupted; waits for a pipeline that is not up yet, and for the next one after its end."""
+    listener = Listener(running.wait_for(args), args.patterns)
+    ear = _Ear(args.wav) if args.wav is not None else None
     began_ns = time.monotonic_ns()
-    for stamp, message in messages(connection["endpoints"]):
-        if not matches(stamp.topic, args.patterns):
-            continue
-        line = as_json(stamp, message) if args.json else as_text(stamp, message, began_ns)
-        print(line, flush=True)
+    try:
+        for message in listener.heard():
+            if message.missed:
+                _say_gap(message, as_json=args.json)
+            if ear is not None:
+                ear.hear(message)
+            line = as_json(message) if args.json else as_text(message, began_ns)
+            print(line, flush=True)
+    except _Unwritable as error:
+        print(error, file=sys.stderr)
+        return exits.CRASH
+    finally:
+        listener.close()
+        if ear is not None:
+            ear.close()
     return exits.OK
 
 
-def matches(topic: str, patterns: list[str]) -> bool:
-    """True if the topic fits a pattern (shell wildcards), or if there is none."""
-    return not patterns or any(fnmatch.fnmatchcase(topic, pattern) for pattern in patterns)
+def as_json(message: Heard) -> str:
+    """One object: topic, the stamp, then the fields of the message."""
+    fields = {key: len(value) if isinstance(value, bytes) else value for key, value in message.fields.items()}
+    fields.pop("v", None)
+    return json.dumps({"topic": message.topic, **fields}, ensure_ascii=False, default=repr)
 
 
-def as_json(stamp: codec.Stamp, message: Audio | Event) -> str:
-    """One object: the stamp, then the fields of the message."""
-    fields: dict[str, Any] = {"topic": stamp.topic, "src": stamp.src, "inst": stamp.inst, "seq": stamp.seq}
-    fields["sent"] = stamp.sent
-    if isinstance(message, Audio):
-        fields |= {**codec.audio_fields(message), "pcm": len(message.pcm)}
+def as_text(message: Heard, began_ns: int) -> str:
+    """One line for a person: seconds since the tap began, how late it came, who, what."""
+    fields = message.fields
+    late_ms = max(0.0, (message.ns - fields["sent"]) / 1e6)
+    head = f"{(fields['sent'] - began_ns) / 1e9:9.3f} {late_ms:5.1f} ms  {fields['src']:>10}  {message.topic:<20}"
+    body = fields.get("body")
+    if isinstance(body, Mapping):
+        return f"{head} " + " ".join(f"{key}={_short(value)}" for key, value in body.items())
+    pcm, rate, channels = fields.get("pcm"), fields.get("rate"), fields.get("channels")
+    if not isinstance(pcm, bytes) or not isinstance(rate, int) or not isinstance(channels, int) or rate * channels < 1:
+        return f"{head} " + " ".join(f"{key}={_short(value)}" for key, value in fields.items() if key not in _STAMP)
+    place = f"epoch={fields['epoch']} at={fields.get('at')}" if "epoch" in fields else f"t={fields.get('t')}"
+    marks = " gated" * (fields.get("gated") is True) + " replay" * (fields.get("replay") is not None)
+    ms = len(pcm) / 2 / channels / rate * 1000
+    return f"{head} {ms:.0f} ms {rate} Hz x{channels} {level_dbfs(pcm):6.1f} dBFS {place}{marks}"
+
+
+_STAMP = {"v", "src", "inst", "seq", "sent"}
+
+
+def level_dbfs(pcm: bytes) -> float:
+    """RMS of s16le; -inf for silence."""
+    import numpy as np  # here: a tap on events needs none of it
+
+    samples = np.frombuffer(pcm[: len(pcm) & ~1], np.dtype("<i2")).astype(np.float64)
+    power = float(np.mean(samples**2)) if len(samples) else 0.0
+    return 10 * math.log10(power / 32768**2) if power > 0 else -math.inf
+
+
+def _short(value: Any) -> str:
+    return f"<{len(value)} bytes>" if isinstance(value, bytes) else str(value)
+
+
+def _say_gap(message: Heard, *, as_json: bool) -> None:
+    src, missed = message.fields["src"], message.missed
+    if as_json:
+        print(json.dumps({"gap": missed, "src": src, "topic": message.topic}), flush=True)
     else:
-        fields["body"] = dict(message.body)
-    return json.dumps(fields, ensure_ascii=False, default=repr)
+        print(f"{'':>20}  {src:>10}  {message.topic:<20} -- {missed} missing here --", flush=True)
 
 
-def as_text(stamp: codec.Stamp, message: Audio | Event, began_ns: int) -> str:
-    """One line for a person: seconds since the tap began, who, what."""
-    head = f"{(stamp.sent - began_ns) / 1e9:9.3f}  {stamp.src:>10}  {stamp.topic:<20}"
-    if isinstance(message, Event):
-        return f"{head} " + " ".join(f"{key}={value}" for key, value in message.body.items())
-    place = f"epoch={message.epoch} at={message.at}" if message.epoch is not None else f"t={message.t}"
-    marks = " gated" * message.gated + " replay" * (message.replay is not None)
-    return f"{head} {message.duration_ns / 1e6:.0f} ms {message.rate} Hz x{message.channels} {place}{marks}"
+class _Unwritable(Exception):
+    """The file can't be written; the text says which and why."""
 
 
-def messages(endpoints: Mapping[str, str]) -> Iterator[tuple[codec.Stamp, Audio | Event]]:
-    """Everything that the stages say, as it comes; follows restarts, for a stage's endpoint stays the same."""
-    context: zmq.Context[Any] = zmq.Context()
-    poller = zmq.Poller()
-    consumers = [Consumer(context, endpoint, ("event.", "audio.")) for endpoint in endpoints.values()]
-    for consumer in consumers:
-        poller.register(consumer.socket, zmq.POLLIN)
-    while True:
-        poller.poll()
-        for consumer in consumers:
-            consumer.drain(time.monotonic_ns())
-            while (message := consumer.next()) is not None:
-                yield message
+class _Ear:
+    """The sound of one stream, into a WAV file that can be played while it grows."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stream: tuple[str, str, int, int] | None = None
+        self._file: GrowingWav | None = None
+
+    def hear(self, message: Heard) -> None:
+        """Write a live block of the first stream that came; what was replayed came before. Raises _Unwritable."""
+        fields = message.fields
+        pcm, rate, channels = fields.get("pcm"), fields.get("rate"), fields.get("channels")
+        if not isinstance(pcm, bytes) or not isinstance(rate, int) or not isinstance(channels, int):
+            return
+        stream = (str(fields["src"]), message.topic, rate, channels)
+        if self._file is None:
+            try:
+                self._file = GrowingWav(self._path, rate, channels=channels)
+            except OSError as error:
+                raise _Unwritable(f"{self._path}: {error.strerror}; choose another place for --wav") from error
+            self._stream = stream
+            print(f"{self._path}: {stream[0]}/{message.topic.removeprefix('audio.')}", file=sys.stderr)
+        if stream == self._stream and fields.get("replay") is None:
+            self._file.write(pcm)
+
+    def close(self) -> None:
+        """Nothing follows."""
+        if self._file is not None:
+            self._file.close()

@@ -158,7 +158,10 @@ def _table(name: str, node: Node, words: Words, found: Described | None, finding
         return table
     options_node = _check_near_reserved(name, options_node, found.options, findings)
     options = settle(found.options, options_node, ("stages", name), findings)
-    return replace(table, use=found.use, emits=found.emits, options=options)
+    if table.emits and found.emits:
+        problem, remedy = f"its class emits {', '.join(found.emits)}", "delete it: its class says what it emits"
+        findings.add(node.at(("emits",)).origin, f"stages.{name}.emits", problem, remedy=remedy)
+    return replace(table, use=found.use, emits=found.emits or table.emits, options=options)
 
 
 def _check_near_reserved(name: str, node: Node, options: Sequence[Field], findings: Findings) -> Node:

@@ -95,9 +95,6 @@ def _check_streams(name: str, node: Node, words: Words, findings: Findings) -> N
         if not STREAM.fullmatch(stream):
             origin = node.at(("emits", str(index))).origin
             findings.add(origin, f"stages.{name}.emits", f"'{stream}' names no stream", expected="a-z, 0-9 and '_'")
-    if words.emits and words.command is None:
-        remedy = "delete it: its class says what it emits"
-        findings.add(node.at(("emits",)).origin, f"stages.{name}.emits", "only beside `command`", remedy=remedy)
 
 
 def _check_endpoint(name: str, node: Node, words: Words, findings: Findings) -> None:

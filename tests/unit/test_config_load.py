@@ -206,7 +206,7 @@ class TestTables:
             ("stages: {capture: {command: [./no]}}\n", "stages.capture.command: there is no file"),
             ("stages: {capture: {command: [./kiosk.yaml]}}\n", "is not executable; chmod +x"),
             ("stages: {capture: {command: [no-such-prog]}}\n", "there is no program 'no-such-prog' in PATH"),
-            ("stages: {capture: {emits: [mic]}}\n", "stages.capture.emits: only beside `command`"),
+            ("stages: {capture: {emits: [mic]}}\n", "stages.capture.emits: its class emits mic; delete it"),
             ("stages: {x: {command: [cat], emits: [a b]}}\n", "stages.x.emits: 'a b' names no stream"),
             ("stages: {capture: {env: {A-B: 1}}}\n", "stages.capture.env.A-B: no name for a variable"),
             ("stages: {capture: {env: {A: [1]}}}\n", "stages.capture.env.A: got a list; expected text"),

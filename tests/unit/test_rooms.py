@@ -20,7 +20,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 FLOOR = {"exits", "log", "places"}
 BELOW = {
     "__main__": {"cli"},
-    "cli": {"supervisor", "stages", "simulator", "config", "audio", "bus", "live", "stage"},
+    "cli": {"", "supervisor", "stages", "simulator", "config", "audio", "bus", "live", "stage"},
     "supervisor": {"", "stage", "config", "bus"},
     "stages": {"", "stage", "live", "simulator", "config", "audio", "bus"},
     "live": {"config"},
@@ -40,7 +40,7 @@ LATER = {"config/rehearse.py": "stage", "config/stage_class.py": "stage"}
 HOMES = {
     "google": {"live/gemini.py"},
     "pyaudio": {"audio/devices.py"},
-    "zmq": {"bus/", "stage/", "supervisor/", "cli/tap.py"},
+    "zmq": {"bus/", "stage/", "supervisor/"},
     "onnxruntime": {"audio/vad.py"},
     "av": {"audio/resample.py", "simulator/clips.py"},
     "websockets": {"live/gemini.py", "live/shortcut.py", "simulator/server.py", "simulator/connection.py"},
