@@ -33,7 +33,7 @@ from pipeline.live.messages import Incoming
 from pipeline.live.parse import incoming
 from pipeline.live.service import Target, uses_vertex
 from pipeline.live.setup import takes_history_first
-from pipeline.live.uplink import Chunk, Piece, StreamEnd
+from pipeline.live.uplink import ActivityEnd, ActivityStart, Chunk, Piece, StreamEnd
 
 CONNECT_S = 12.0
 """From dialling to setupComplete. The SDK itself would wait for ever while pongs arrive."""
@@ -241,17 +241,18 @@ class Line:
             await self._ws.send(shortcut.message_of(self.words, pcm))
 
     async def send_piece(self, piece: Piece) -> None:
-        """Voice, or the word that no more of it comes for now."""
-        match piece:
-            case Chunk():
-                await self.send_audio(piece.pcm)
-            case StreamEnd():
-                await self.send_stream_end()
-
-    async def send_stream_end(self) -> None:
-        """No more voice for now."""
+        """Voice, or what frames it."""
+        if isinstance(piece, Chunk):
+            await self.send_audio(piece.pcm)
+            return
         async with self._sending():
-            await self._session.send_realtime_input(audio_stream_end=True)
+            match piece:
+                case StreamEnd():
+                    await self._session.send_realtime_input(audio_stream_end=True)
+                case ActivityStart():
+                    await self._session.send_realtime_input(activity_start=types.ActivityStart())
+                case ActivityEnd():
+                    await self._session.send_realtime_input(activity_end=types.ActivityEnd())
 
     async def send(self, given: Send) -> None:
         """A context, a text or a result."""

@@ -1,89 +1,81 @@
 """What of the voice must be sent, and from where again after the line or this stage was away.
 
 Voice is never dropped for its age: while no line is up the frontend's ring keeps it, and the line that comes is given
-all that was not answered, faster than real time. Places are ns of the audio's own clock (`t`): a sample of 16 kHz is
-exactly 62,500 ns.
+all that was not answered, faster than real time. What is made of it for the service (pauses.py, activities.py) depends
+on who detects speech there.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass
+from pipeline.live.activities import Activities, ActivityEnd, ActivityStart, ClientVad
+from pipeline.live.backlog import CHUNK_BYTES, JITTER_NS, QUEUE_BYTES, RATE, SAMPLE_NS, Backlog, Chunk
+from pipeline.live.pauses import PAUSE_NS, Pauses, StreamEnd
+from pipeline.live.utterances import Utterances
 
-RATE = 16_000
-SAMPLE_NS = 62_500
+__all__ = [
+    "CHUNK_BYTES",
+    "QUEUE_BYTES",
+    "RATE",
+    "SAMPLE_NS",
+    "ActivityEnd",
+    "ActivityStart",
+    "Chunk",
+    "Piece",
+    "StreamEnd",
+    "Uplink",
+]
+
 PREROLL_NS = 300_000_000
 """Sent ahead of the speech that the local detection heard: it notices a beginning late."""
 RECENT_NS = 500_000_000
 """Sent again to a new line although nobody was heard: speech may have begun that is not detected yet."""
-JITTER_NS = 10_000_000
-"""Timestamps are no better than that: a smaller overlap is no overlap."""
-CHUNK_BYTES = 40 * RATE // 1000 * 2
-"""A backlog goes out in pieces of 40 ms; live frames one by one as they come (20 ms)."""
-QUEUE_BYTES = 60 * RATE * 2
-"""One minute, twice what the frontend keeps: a line that takes less than it is given has to be replaced."""
 RETOLD_NS = 1_000_000_000
 """Speech that began so long before the answer did is part of what is answered. A new frontend hears it a second time,
 in what the microphone's ring still holds, and tells it again."""
-UTTERANCES = 64
-ENDLESS_NS = 60_000_000_000
-"""Speech that has not ended after this long has lost its end: the frontend that knew it is gone."""
+LATE_NS = 700_000_000
+"""A block older than that when it comes is given again, not live: more than RECENT_NS and the way here."""
 
-
-@dataclass(slots=True)
-class Utterance:
-    """One piece of speech as the local voice detection heard it."""
-
-    start_t: int
-    end_t: int | None = None
-    """None while it goes on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Voice to send: s16le mono, 16 kHz."""
-
-    t: int
-    pcm: bytes
-
-    @property
-    def end_t(self) -> int:
-        """Where the next sample is."""
-        return self.t + len(self.pcm) // 2 * SAMPLE_NS
-
-
-@dataclass(frozen=True, slots=True)
-class StreamEnd:
-    """No more voice comes: the service is told, so that it does not wait for silence that nobody sends."""
-
-
-Piece = Chunk | StreamEnd
+Piece = Chunk | StreamEnd | ActivityStart | ActivityEnd
 
 
 class Uplink:
-    """The voice on its way to the service. `answered_t`: what ended by then was answered; None if that is not known."""
+    """The voice on its way to the service. `answered_t`: what ended by then was answered; None if that is not known.
 
-    def __init__(self, answered_t: int | None = None) -> None:
+    `client_vad`: the frontend's word says when somebody speaks; None: the service finds out by itself. `pause_ns`:
+    without voice for so long the service is told.
+    """
+
+    def __init__(
+        self, answered_t: int | None = None, *, client_vad: ClientVad | None = None, pause_ns: int = PAUSE_NS
+    ) -> None:
         self.answered_t = answered_t
-        self.sent_t: int | None = None
-        """End of what was sent to this line."""
         self.seen_t: int | None = None
         """End of what has come in, sent or not."""
+        self.came_ns: int | None = None
+        """When voice came last."""
+        self.sounded_ns: int | None = None
+        """When voice came last that was more than zeros: a microphone that is dead, unplugged inside or held by its
+        own switch gives nothing else, and a gate neither."""
         self.duplicate_ms = 0
         """Audio that came again and was not sent again."""
         self.overfull = False
         """The line takes less than it is given."""
         self.source_ended = False
         self.ended_sent = False
+        self.stalled = False
+        """No voice has come for a second: microphone or frontend are gone."""
+        self._pauses = Pauses(pause_ns)
+        self._activities = Activities(client_vad) if client_vad is not None else None
+        self._preroll_ns = max(PREROLL_NS, client_vad.preroll_ms * 1_000_000 if client_vad is not None else 0)
         self._covered_t: int | None = None
         """End of what the answer under way has heard."""
         self._retold: int | None = None
         """Beginning of speech that is being told again."""
         self._up = False
+        self._late = self._caught_up = False
         self._next_t: int | None = None
-        self._queue: deque[Chunk] = deque()
-        self._queued = 0
-        self._utterances: deque[Utterance] = deque(maxlen=UTTERANCES)
+        self._backlog = Backlog()
+        self._utterances = Utterances()
         self._known_from_t: int | None = None
         self._hears_speech = False
 
@@ -97,10 +89,7 @@ class Uplink:
         if t + RETOLD_NS < covered_t:
             self._retold = t
             return False
-        if any(utterance.start_t == t for utterance in self._utterances):
-            return True
-        self.speech_lost()  # its end was lost, or this would not be a new beginning
-        self._utterances.append(Utterance(t))
+        self._utterances.started(t, self.seen_t)
         return True
 
     def speech_ended(self, t: int, start_t: int | None) -> bool:
@@ -109,43 +98,56 @@ class Uplink:
         if start_t is not None and start_t == self._retold:
             self._retold = None
             return False
-        for utterance in reversed(self._utterances):
-            if utterance.start_t == start_t or (start_t is None and utterance.end_t is None):
-                utterance.end_t = t
-                return True
-        self._utterances.append(Utterance(t if start_t is None else start_t, t))
+        self._utterances.ended(t, start_t)
         return True
 
     def speech_lost(self) -> None:
         """Whoever heard the speech under way is gone: what was heard of it is an utterance."""
-        for utterance in self._utterances:
-            if utterance.end_t is None:
-                utterance.end_t = max(utterance.start_t, self.seen_t or 0)
+        self._utterances.lost(self.seen_t)
 
-    def audio(self, t: int, pcm: bytes) -> None:
-        """A block of voice. Kept only while a line is up; what came before is trimmed or left out."""
+    def presume(self, end_t: int | None) -> None:
+        """Somebody spoke whom a session before this one heard, until `end_t` if it heard that too. A service that
+        detects speech by itself needs no telling."""
+        if self._activities is not None:
+            self._utterances.presume(self.answered_t or 0, end_t)
+
+    def audio(self, t: int, pcm: bytes, *, gated: bool = False, now_ns: int | None = None) -> None:
+        """A block of voice. Kept only while a line is up; what came before is trimmed or left out. `now_ns`: when it
+        came; None: as it was spoken."""
         end_t = t + len(pcm) // 2 * SAMPLE_NS
         if self._known_from_t is None:
             self._known_from_t = t
         self.seen_t = end_t if self.seen_t is None else max(self.seen_t, end_t)
+        self.came_ns = end_t if now_ns is None else now_ns
+        self.stalled = False
+        if not gated and pcm.strip(b"\0"):
+            self.sounded_ns = self.came_ns
         if not self._up:
             return
+        self._watch_age(self.came_ns - end_t, t)
         if self._next_t is not None and self._next_t - t > JITTER_NS:
             skip = min((self._next_t - t) // SAMPLE_NS, len(pcm) // 2)
             self.duplicate_ms += skip * SAMPLE_NS // 1_000_000
             t, pcm = t + skip * SAMPLE_NS, pcm[2 * skip :]
         if not pcm:
             return
-        if self._queued + len(pcm) > QUEUE_BYTES:
+        if not self._backlog.add(Chunk(t, pcm, gated)):
             self.overfull = True
             return
         self._next_t = end_t
-        self._queue.append(Chunk(t, pcm))
-        self._queued += len(pcm)
 
     def source_over(self) -> None:
         """No more voice comes, ever: when all is sent, say so."""
         self.source_ended = True
+
+    def tick(self, now_ns: int) -> bool:
+        """Time passes. True once when no voice has come for a second: whoever spoke is heard no more, and the service
+        must be told of it."""
+        if self.stalled or self.came_ns is None or now_ns - self.came_ns < PAUSE_NS:
+            return False
+        self.stalled = True
+        self.speech_lost()
+        return True
 
     # The line
 
@@ -164,27 +166,30 @@ class Uplink:
 
     def take(self) -> Piece | None:
         """What to send next, up to 40 ms at once of a backlog; None when all is sent."""
-        if not self._queue:
-            if self.source_ended and self._up and not self.ended_sent:
-                self.ended_sent = True
-                return StreamEnd()
+        if not self._up:
             return None
-        first = self._queue.popleft()
-        parts, size, end_t = [first.pcm], len(first.pcm), first.end_t
-        while self._queue and size + len(self._queue[0].pcm) <= CHUNK_BYTES:
-            if abs(self._queue[0].t - end_t) > JITTER_NS:
-                break  # a hole: two chunks, so that each has its true place
-            part = self._queue.popleft()
-            parts.append(part.pcm)
-            size, end_t = size + len(part.pcm), part.end_t
-        self._queued -= size
-        self.sent_t = end_t
-        return Chunk(first.t, b"".join(parts))
+        if self._activities is not None:
+            piece: Piece | None = self._activities.take(self._backlog, self._utterances, over=self.stalled)
+        else:
+            piece = self._pauses.take(self._backlog, self._over)
+        if piece is None or isinstance(piece, StreamEnd):
+            self.ended_sent = self.ended_sent or (self.source_ended and not self._pending())
+        return piece
+
+    @property
+    def sent_t(self) -> int | None:
+        """End of what this line was given, or need not be given."""
+        return self._backlog.passed_t
 
     @property
     def idle(self) -> bool:
         """All that came in was sent."""
-        return self._up and not self._queue and (self.ended_sent or not self.source_ended)
+        return self._up and not self._pending() and (self.ended_sent or not self.source_ended)
+
+    @property
+    def speaking(self) -> bool:
+        """An activity is under way: what else is given to the service now belongs to it."""
+        return self._activities is not None and self._activities.open
 
     # What was answered
 
@@ -197,8 +202,8 @@ class Uplink:
         """From where a line must be given voice: before the earliest utterance that is not answered yet."""
         if self.answered_t is None:
             return None
-        starts = [u.start_t for u in self._utterances if u.end_t is None or u.end_t > self.answered_t]
-        earliest = min(starts) - PREROLL_NS if starts else None
+        first_t = self._utterances.first_after(self.answered_t)
+        earliest = None if first_t is None else first_t - self._preroll_ns
         if self._known_from_t is None or self.answered_t < self._known_from_t or not self._hears_speech:
             # What was said before this stage could hear of it is not known: give all since the last answer.
             return self.answered_t if earliest is None else min(earliest, self.answered_t)
@@ -211,22 +216,42 @@ class Uplink:
         if self.answered_t is not None and t <= self.answered_t:
             return False
         self.answered_t = t
-        while self._utterances and self._is_over(self._utterances[0], t):
-            self._utterances.popleft()
+        self._utterances.forget(t)
         return True
 
     @property
     def quiet(self) -> bool:
         """No utterance is under way."""
-        seen_t = self.seen_t or 0
-        return all(u.end_t is not None or seen_t - u.start_t > ENDLESS_NS for u in self._utterances)
+        return self._utterances.quiet(self.seen_t or 0)
 
-    @staticmethod
-    def _is_over(utterance: Utterance, t: int) -> bool:
-        return utterance.end_t is not None and utterance.end_t <= t
+    # Inside
+
+    def _pending(self) -> bool:
+        if self._activities is not None:
+            return self._activities.pending(self._backlog, self._utterances)
+        return bool(self._backlog)
+
+    def _watch_age(self, age_ns: int, t: int) -> None:
+        """Whether voice is given again, and when that is over."""
+        if age_ns > LATE_NS:
+            self._late = True
+        elif self._late:
+            self._late, self._caught_up = False, True
+            self._utterances.live_again(t)
+
+    def _over(self) -> bool:
+        """Behind what was sent comes nothing, for now or for good; asked when all is sent.
+
+        A service may take speech that came faster than it was spoken for begun and wait for its end by the clock: so
+        after an utterance that was given again, and behind which nobody speaks, it is told that this was all.
+        """
+        caught_up, self._caught_up = self._caught_up, False
+        again = caught_up and self.quiet and (bool(self._utterances) or not self._hears_speech)
+        return self.stalled or again or (self.source_ended and not self.ended_sent)
 
     def _clear(self) -> None:
-        self._queue.clear()
-        self._queued = 0
-        self.sent_t = None
-        self.overfull = self.ended_sent = False
+        self._backlog.clear()
+        self._pauses.line_up()
+        if self._activities is not None:
+            self._activities.line_up()
+        self.overfull = self.ended_sent = self._late = self._caught_up = False
