@@ -8,6 +8,12 @@ from typing import Literal
 
 SEED_TURNS = 40
 """Turns of the transcript that are kept: enough for a visit, little enough to seed a session with."""
+SEED_CHARS = 12_000
+"""And letters, about 3,000 tokens: they are billed again with every turn of the session that is seeded."""
+ENTRY_CHARS = 2_000
+"""Of one entry. Somebody may have typed a book."""
+CALLS = 32
+"""Calls of functions that are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +33,45 @@ class OpenTurn:
     kind: Literal["speech", "text", "greeting"]
     text: str = ""
     speech_ended_t: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """A function that the model wanted called, and what became of it."""
+
+    id: str
+    turn: int
+    name: str
+    args: str
+    """JSON."""
+    outcome: Literal["open", "answered", "failed", "cancelled"] = "open"
+
+
+@dataclass(slots=True)
+class UsageLine:
+    """Tokens of one kind, of one model, on one day. `usd`: None if nobody knows the price."""
+
+    day: str
+    model: str
+    way: str
+    """in, out."""
+    kind: str
+    tokens: int
+    usd: float | None
+
+
+@dataclass(slots=True)
+class Spent:
+    """What has been spent. The day is a local date that never runs backwards."""
+
+    day: str = ""
+    day_usd: float = 0.0
+    day_unpriced: int = 0
+    """Tokens whose price nobody knows."""
+    visit_usd: float = 0.0
+    visit_unpriced: int = 0
+    behind_s: float = 0.0
+    """How long the clock has been behind that day."""
 
 
 @dataclass(slots=True)
@@ -56,11 +101,18 @@ class Memory:
     handle_for: str = ""
     """Service and model that gave the handle: no other one knows it."""
     transcript: list[Said] = field(default_factory=list)
+    left_out: int = 0
+    """Entries of the visit's transcript that found no place in it."""
+    calls: list[Called] = field(default_factory=list)
+    spent: Spent = field(default_factory=Spent)
+    used: list[UsageLine] = field(default_factory=list)
+    """What was used and is not on disk yet; one for each day, model, way and kind."""
 
     def forget_visit(self) -> None:
         """The visitor has left: nothing of the visit may reach the next one."""
         self.visit, self.active_ns, self.greeting, self.open_turn = None, None, "none", None
-        self.transcript = []
+        self.transcript, self.left_out, self.calls = [], 0, []
+        self.spent.visit_usd, self.spent.visit_unpriced = 0.0, 0
         self.forget_handle()
 
     def forget_handle(self) -> None:
@@ -74,13 +126,35 @@ class Memory:
 
     def remember(self, said: Said) -> None:
         """Add to the transcript in its place; of one turn and speaker, the newest counts."""
+        said = Said(said.turn, said.who, said.text[:ENTRY_CHARS])
         order = [_order(entry) for entry in self.transcript]
         place = bisect_left(order, _order(said))
         if place < len(order) and order[place] == _order(said):
             self.transcript[place] = said
-        elif said.text:
+        elif said.text and (place or not order or not self.left_out):  # what was left out stays so
             self.transcript.insert(place, said)
-            del self.transcript[: max(0, len(self.transcript) - 2 * SEED_TURNS)]
+        length = sum(len(entry.text) for entry in self.transcript)
+        while len(self.transcript) > 2 * SEED_TURNS or length > SEED_CHARS:
+            length -= len(self.transcript.pop(0).text)
+            self.left_out += 1
+
+    def call(self, called: Called) -> None:
+        """A function was called, or its call came to an end."""
+        for place, known in enumerate(self.calls):
+            if known.id == called.id:
+                self.calls[place] = called
+                return
+        self.calls.append(called)
+        del self.calls[:-CALLS]
+
+    def use(self, line: UsageLine) -> None:
+        """Tokens were used."""
+        for known in self.used:
+            if (known.day, known.model, known.way, known.kind) == (line.day, line.model, line.way, line.kind):
+                known.tokens += line.tokens
+                known.usd = None if known.usd is None or line.usd is None else known.usd + line.usd
+                return
+        self.used.append(line)
 
 
 def _order(said: Said) -> tuple[int, bool]:

@@ -14,7 +14,7 @@ from pipeline.live import effects as fx
 from pipeline.live import messages as m
 from pipeline.live.conversation import Conversation
 from pipeline.live.memory import Memory, Said
-from pipeline.live.store import _memory
+from pipeline.live.tables import memory_of
 from pipeline.live.uplink import PREROLL_NS, SAMPLE_NS
 
 pytestmark = pytest.mark.unit
@@ -43,7 +43,7 @@ class Talk:
 
     def killed(self) -> Memory:
         """What is on disk."""
-        return _memory(json.loads(self.saved))
+        return memory_of(json.loads(self.saved))
 
     def wait(self, seconds: float) -> None:
         for _ in range(max(1, int(seconds * 10))):
