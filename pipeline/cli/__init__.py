@@ -15,6 +15,7 @@ COMMANDS = {
     "record": "write what passes on the bus to a file",
     "replay": "run a pipeline with a recording in the place of a stage",
     "tape": "summarise a recording, or make sound and subtitles of it",
+    "new": "write a stage of your own that runs",
     "say": "let the model speak to the visitor",
     "mute": "close the microphone until unmute, also across restarts",
     "unmute": "open the microphone again",
