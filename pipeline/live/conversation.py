@@ -11,11 +11,14 @@ from typing import Any
 
 from pipeline.live import messages as m
 from pipeline.live import turns as t
+from pipeline.live.activities import ClientVad
 from pipeline.live.calls import Calls
 from pipeline.live.course import Course
 from pipeline.live.effects import Effect, Note, Renew, Save, SendContext, SendText, Trim
 from pipeline.live.memory import Memory
 from pipeline.live.parts import Parts
+from pipeline.live.pauses import PAUSE_NS
+from pipeline.live.uplink import Uplink
 
 _NS = 1_000_000_000
 REST_S = 1.5
@@ -23,7 +26,11 @@ REST_S = 1.5
 
 
 class Conversation:
-    """One machine's conversation, visit after visit. `has_tools`: a tools stage is wired and answers calls."""
+    """One machine's conversation, visit after visit. `has_tools`: a tools stage is wired and answers calls.
+
+    `client_vad`: the frontend's word ends a turn; None: the service's. `pause_ns`: without voice for so long it is
+    told that none comes.
+    """
 
     def __init__(
         self,
@@ -33,8 +40,11 @@ class Conversation:
         ends_after_s: float = 60.0,
         has_tools: bool = False,
         line_for: str = "",
+        client_vad: ClientVad | None = None,
+        pause_ns: int = PAUSE_NS,
     ) -> None:
-        parts = Parts(memory, greeting, ends_after_s, line_for)
+        uplink = Uplink(memory.answered_t, client_vad=client_vad, pause_ns=pause_ns)
+        parts = Parts(memory, uplink, greeting, ends_after_s, line_for)
         self.memory, self.turns, self.visit = memory, parts.turns, parts.visit
         self.uplink, self.downlink = parts.uplink, parts.downlink
         self.transcript, self.resumption = parts.transcript, parts.resumption
@@ -70,8 +80,10 @@ class Conversation:
             self.memory.forget_visit()
         if self.visit.id is not None:
             effects.append(self._course.tell_visit(open_=True))
-            if self.memory.open_turn is not None:
-                self.transcript.started(self.turns.restore(now_ns, self.memory.open_turn))
+            if (turn := self.memory.open_turn) is not None:
+                self.transcript.started(self.turns.restore(now_ns, turn))
+                if turn.kind == "speech":
+                    self.uplink.presume(turn.speech_ended_t)
         return effects
 
     def speech_started(self, now_ns: int, at_t: int) -> list[Effect]:
@@ -217,6 +229,8 @@ class Conversation:
 
     def tick(self, now_ns: int) -> list[Effect]:
         """Time passes; call it a few times a second."""
+        if self.uplink.tick(now_ns):
+            self.turns.speech_lost(now_ns)
         effects = self._interruption.tick(now_ns)
         playing = self.downlink.playing(now_ns)
         stalled = self.turns.tick(now_ns, connected=self.connected, playing=playing)

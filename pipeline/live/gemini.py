@@ -32,7 +32,7 @@ from pipeline.live.fields import explain, explain_word
 from pipeline.live.messages import Incoming
 from pipeline.live.parse import incoming
 from pipeline.live.service import Target, uses_vertex
-from pipeline.live.setup import takes_history_first
+from pipeline.live.setup import leaves_turns_to_the_service, takes_history_first
 from pipeline.live.uplink import ActivityEnd, ActivityStart, Chunk, Piece, StreamEnd
 
 CONNECT_S = 12.0
@@ -155,6 +155,7 @@ async def dial(target: Target, model: str, fields: Mapping[str, Any]) -> Line:
     except Exception as error:
         raise LineFailed(_of_dialling(error, target, model, resuming)) from error
     line = Line(session, stack, target.where, history_first=takes_history_first(fields))
+    line.frames_text = not leaves_turns_to_the_service(fields)
     line.words = await _words_around_voice(session)
     if session.setup_complete is None:
         await line.close()
@@ -208,6 +209,9 @@ class Line:
         self._history_first = history_first
         self.words: shortcut.Words | None = None
         """Around a block of voice; None: the SDK writes every message."""
+        self.frames_text = False
+        """Turns are ours to detect: a text, too, needs an activity around it, or nothing answers it."""
+        self._in_activity = False
         self.garbled = 0
         """Messages that the SDK could not make sense of; the line lives on."""
         self.last_garbled = ""
@@ -250,8 +254,10 @@ class Line:
                 case StreamEnd():
                     await self._session.send_realtime_input(audio_stream_end=True)
                 case ActivityStart():
+                    self._in_activity = True
                     await self._session.send_realtime_input(activity_start=types.ActivityStart())
                 case ActivityEnd():
+                    self._in_activity = False
                     await self._session.send_realtime_input(activity_end=types.ActivityEnd())
 
     async def send(self, given: Send) -> None:
@@ -265,9 +271,18 @@ class Line:
                 await self.send_tool_result(call_id, name, response)
 
     async def send_text(self, text: str) -> None:
-        """A text to answer. As realtime input: models from 3.1 on refuse client content once the session runs."""
+        """A text to answer. As realtime input: models from 3.1 on refuse client content once the session runs.
+
+        It counts as activity of the person, as speech does: it interrupts what the machine says. In the midst of
+        speech it becomes a part of what is being said.
+        """
+        framed = self.frames_text and not self._in_activity
+        if framed:
+            await self.send_piece(ActivityStart())
         async with self._sending():
             await self._session.send_realtime_input(text=text)
+        if framed:
+            await self.send_piece(ActivityEnd())
 
     async def send_context(self, turns: Sequence[tuple[str, str]]) -> None:
         """What was said before, as (`user` or `model`, text). Nothing of it is answered.

@@ -15,10 +15,10 @@ from pipeline.live.visit import Visit
 class Parts:
     """All of them, made of what `memory` kept. `line_for` names service and model."""
 
-    def __init__(self, memory: Memory, greeting: str, ends_after_s: float, line_for: str) -> None:
+    def __init__(self, memory: Memory, uplink: Uplink, greeting: str, ends_after_s: float, line_for: str) -> None:
         self.memory = memory
         self.turns = Turns(memory.next_turn)
-        self.uplink = Uplink(memory.answered_t)
+        self.uplink = uplink
         self.downlink = Downlink(memory)
         self.transcript = Transcript(self.turns, memory)
         self.interruption = Interruption(self.transcript)

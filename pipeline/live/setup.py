@@ -12,8 +12,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from pipeline.live.pauses import PAUSE_NS
+
 AS_GIVEN = ("labels", "tools")
 """Fields whose keys are the person's own data: their case is never changed."""
+
+
+TurnDetection = Literal["server", "client"]
+DETECTION = "realtime_input_config.automatic_activity_detection"
+_MARGIN_NS = 200_000_000
+"""Silence that is sent beyond what ends a turn: the service hears the end of speech in pieces."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,7 @@ class Wanted:
     input_transcription: bool = True
     output_transcription: bool = True
     server_vad: ServerVad = field(default_factory=ServerVad)
+    turn_detection: TurnDetection = "server"
     live: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -67,7 +76,8 @@ def config(wanted: Wanted, *, handle: str | None = None, history_first: bool = F
             ours["output_audio_transcription"] = {}
     if wanted.input_transcription:
         ours["input_audio_transcription"] = {"language_codes": [wanted.language]} if wanted.language else {}
-    if vad := _vad(wanted.server_vad):
+    vad: dict[str, Any] = {"disabled": True} if wanted.turn_detection == "client" else _vad(wanted.server_vad)
+    if vad:
         ours["realtime_input_config"] = {"automatic_activity_detection": vad}
     if history_first:
         ours["history_config"] = {"initial_history_in_client_content": True}
@@ -81,8 +91,26 @@ def takes_history_first(fields: Mapping[str, Any]) -> bool:
 
 def leaves_turns_to_the_service(fields: Mapping[str, Any]) -> bool:
     """The service's own voice detection is on; without it, voice outside of activities is refused."""
-    detection = (fields.get("realtime_input_config") or {}).get("automatic_activity_detection") or {}
-    return not detection.get("disabled")
+    return not _detection(fields).get("disabled")
+
+
+def check_turns(wanted: Wanted, fields: Mapping[str, Any]) -> None:
+    """Raises ValueError, naming the key, where two options disagree about who detects turns."""
+    client = wanted.turn_detection == "client"
+    if client == leaves_turns_to_the_service(fields):
+        expected = "true, for `turn_detection: client`" if client else "false; see `turn_detection: client`"
+        raise ValueError(f"live: {DETECTION}.disabled: expected {expected}")
+    if client and wanted.server_vad != ServerVad():
+        raise ValueError("server_vad: has no effect with `turn_detection: client`; see `client_vad`")
+
+
+def pause_ns(fields: Mapping[str, Any]) -> int:
+    """For how long silence is sent behind a gate that closes: by then the service has taken the turn for over."""
+    return max(PAUSE_NS, (_detection(fields).get("silence_duration_ms") or 0) * 1_000_000 + _MARGIN_NS)
+
+
+def _detection(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    return (fields.get("realtime_input_config") or {}).get("automatic_activity_detection") or {}
 
 
 def _speech(wanted: Wanted) -> dict[str, Any]:

@@ -32,8 +32,6 @@ RECENT_NS = 500_000_000
 RETOLD_NS = 1_000_000_000
 """Speech that began so long before the answer did is part of what is answered. A new frontend hears it a second time,
 in what the microphone's ring still holds, and tells it again."""
-LATE_NS = 700_000_000
-"""A block older than that when it comes is given again, not live: more than RECENT_NS and the way here."""
 
 Piece = Chunk | StreamEnd | ActivityStart | ActivityEnd
 
@@ -72,7 +70,7 @@ class Uplink:
         self._retold: int | None = None
         """Beginning of speech that is being told again."""
         self._up = False
-        self._late = self._caught_up = False
+        self._again = self._caught_up = False
         self._next_t: int | None = None
         self._backlog = Backlog()
         self._utterances = Utterances()
@@ -111,9 +109,9 @@ class Uplink:
         if self._activities is not None:
             self._utterances.presume(self.answered_t or 0, end_t)
 
-    def audio(self, t: int, pcm: bytes, *, gated: bool = False, now_ns: int | None = None) -> None:
-        """A block of voice. Kept only while a line is up; what came before is trimmed or left out. `now_ns`: when it
-        came; None: as it was spoken."""
+    def audio(self, t: int, pcm: bytes, *, gated: bool = False, again: bool = False, now_ns: int | None = None) -> None:
+        """A block of voice. Kept only while a line is up; what came before is trimmed or left out. `again`: it was
+        asked for, and is not live. `now_ns`: when it came; None: as it was spoken."""
         end_t = t + len(pcm) // 2 * SAMPLE_NS
         if self._known_from_t is None:
             self._known_from_t = t
@@ -124,7 +122,8 @@ class Uplink:
             self.sounded_ns = self.came_ns
         if not self._up:
             return
-        self._watch_age(self.came_ns - end_t, t)
+        if again or self._again:
+            self._watch(again, t)
         if self._next_t is not None and self._next_t - t > JITTER_NS:
             skip = min((self._next_t - t) // SAMPLE_NS, len(pcm) // 2)
             self.duplicate_ms += skip * SAMPLE_NS // 1_000_000
@@ -231,13 +230,12 @@ class Uplink:
             return self._activities.pending(self._backlog, self._utterances)
         return bool(self._backlog)
 
-    def _watch_age(self, age_ns: int, t: int) -> None:
+    def _watch(self, again: bool, t: int) -> None:
         """Whether voice is given again, and when that is over."""
-        if age_ns > LATE_NS:
-            self._late = True
-        elif self._late:
-            self._late, self._caught_up = False, True
+        if not again:
+            self._caught_up = True
             self._utterances.live_again(t)
+        self._again = again
 
     def _over(self) -> bool:
         """Behind what was sent comes nothing, for now or for good; asked when all is sent.
@@ -254,4 +252,4 @@ class Uplink:
         self._pauses.line_up()
         if self._activities is not None:
             self._activities.line_up()
-        self.overfull = self.ended_sent = self._late = self._caught_up = False
+        self.overfull = self.ended_sent = self._again = self._caught_up = False

@@ -14,6 +14,7 @@ from pipeline.config.options import OptionError
 from pipeline.config.service import choose
 from pipeline.live import effects as fx
 from pipeline.live import service, setup
+from pipeline.live.activities import ClientVad
 from pipeline.live.backoff import Backoff
 from pipeline.live.conversation import Conversation
 from pipeline.live.dialling import Dialling, Plan
@@ -45,7 +46,10 @@ class Session(Stage):
     """TEXT: answers come as captions alone."""
     input_transcription: bool = True
     output_transcription: bool = True
+    turn_detection: setup.TurnDetection = "server"
+    """Who says when somebody speaks: the service, or the frontend's voice detection (client)."""
     server_vad: setup.ServerVad = setup.ServerVad()
+    client_vad: ClientVad = ClientVad()
     visit: VisitOptions = VisitOptions()
     live: dict[str, Any] = {}
     """Any other field of the SDK's LiveConnectConfig, in its own words; over what the options above say."""
@@ -68,6 +72,7 @@ class Session(Stage):
             input_transcription=self.input_transcription,
             output_transcription=self.output_transcription,
             server_vad=self.server_vad,
+            turn_detection=self.turn_detection,
             live=self.live,
         )
         fields = setup.config(self._wanted, handle="checked", history_first=True)
@@ -75,9 +80,11 @@ class Session(Stage):
             gemini.check(fields)
         except gemini.BadField as error:
             raise OptionError(f"live: {error}") from error
-        if not setup.leaves_turns_to_the_service(fields):
-            key = "live: realtime_input_config.automatic_activity_detection.disabled"
-            raise OptionError(f"{key}: expected false: turns are the service's to detect here; see `server_vad`")
+        try:
+            setup.check_turns(self._wanted, fields)
+        except ValueError as error:
+            raise OptionError(str(error)) from error
+        self._pause_ns = setup.pause_ns(fields)
         gemini.warm_up()
         self._gemini = gemini
 
@@ -93,6 +100,8 @@ class Session(Stage):
             ends_after_s=self.visit.ends_after_s,
             has_tools="tools" in self.brief.peers,
             line_for=f"{self._service} {self.model}",
+            client_vad=self.client_vad if self.turn_detection == "client" else None,
+            pause_ns=self._pause_ns,
         )
         self._news = News(self._service, service.standing_in(os.environ) if self._service == "simulator" else "")
         self._lines = Lines(
@@ -132,7 +141,8 @@ class Session(Stage):
     def on_audio(self, audio: Audio) -> None:
         """Voice, live or replayed."""
         if audio.t is not None:
-            self._talk.uplink.audio(audio.t, audio.pcm)
+            again = audio.replay is not None
+            self._talk.uplink.audio(audio.t, audio.pcm, gated=audio.gated, again=again, now_ns=self.now_ns())
             self._lines.voice_came()
 
     def on_speech_started(self, event: Event) -> None:
@@ -140,11 +150,13 @@ class Session(Stage):
         if (t := event.number("t")) is not None:
             self._ear = (event.src, event.inst)
             self._do(self._talk.speech_started(self.now_ns(), t))
+            self._lines.voice_came()
 
     def on_speech_ended(self, event: Event) -> None:
         """The person ended."""
         if (t := event.number("t")) is not None:
             self._do(self._talk.speech_ended(self.now_ns(), t, event.number("start_t")))
+            self._lines.voice_came()
 
     def on_state(self, event: Event) -> None:
         """Who heard speech begin was replaced: nobody will say that it ended."""
@@ -216,6 +228,8 @@ class Session(Stage):
 
     def _tick(self) -> None:
         self._do(self._talk.tick(self.now_ns()))
+        if self._talk.uplink.stalled:
+            self._lines.voice_came()
         if self._talk.uplink.overfull:
             self._lines.renew("it takes less voice than it is given")
         if self._talk.at_rest(self.now_ns()):

@@ -30,11 +30,11 @@ def voice(number: int) -> bytes:
     return (np.arange(number * BLOCK, (number + 1) * BLOCK) % 30_000).astype("<i2").tobytes()
 
 
-def hear(uplink: Uplink, first: int, last: int, *, now_ns: int | None = None) -> list[Piece]:
+def hear(uplink: Uplink, first: int, last: int, *, again: bool = False) -> list[Piece]:
     """Blocks come one by one; what is sent for each."""
     pieces: list[Piece] = []
     for number in range(first, last):
-        uplink.audio(number * BLOCK_NS, voice(number), now_ns=now_ns)
+        uplink.audio(number * BLOCK_NS, voice(number), again=again)
         pieces += drain(uplink)
     return pieces
 
@@ -141,7 +141,7 @@ def test_a_new_line_is_given_the_utterance_whole_in_one_activity() -> None:
     uplink.speech_ended(140 * BLOCK_NS, 100 * BLOCK_NS)
     assert drain(uplink) == []
     assert uplink.line_up() == 85 * BLOCK_NS
-    assert shape(hear(uplink, 85, 200, now_ns=200 * BLOCK_NS)) == ["start", (85, 165), "end"]
+    assert shape(hear(uplink, 85, 200, again=True)) == ["start", (85, 165), "end"]
 
 
 def test_no_stream_end_is_said_where_only_activities_are_understood() -> None:
@@ -168,9 +168,9 @@ def test_a_session_that_was_killed_in_mid_utterance_finds_its_beginning_though_n
     uplink = manual(answered_t=10 * BLOCK_NS)
     uplink.presume(None)
     assert uplink.line_up() == 10 * BLOCK_NS - PREROLL_NS
-    pieces = hear(uplink, 10, 60, now_ns=120 * BLOCK_NS)
+    pieces = hear(uplink, 10, 60, again=True)
     uplink.speech_ended(70 * BLOCK_NS, 30 * BLOCK_NS)
-    assert shape(pieces + hear(uplink, 60, 120, now_ns=120 * BLOCK_NS)) == ["start", (10, 95), "end"]
+    assert shape(pieces + hear(uplink, 60, 120, again=True)) == ["start", (10, 95), "end"]
 
 
 @pytest.mark.parametrize("told", [False, True])
@@ -178,7 +178,7 @@ def test_what_nobody_tells_of_ends_where_the_voice_is_live_again(told: bool) -> 
     uplink = manual(answered_t=10 * BLOCK_NS)
     uplink.presume(50 * BLOCK_NS if told else None)
     uplink.line_up()
-    pieces = hear(uplink, 10, 100, now_ns=150 * BLOCK_NS) + hear(uplink, 100, 150)
+    pieces = hear(uplink, 10, 100, again=True) + hear(uplink, 100, 150)
     assert shape(pieces) == ["start", (10, 75 if told else 125), "end"]
 
 
@@ -215,7 +215,7 @@ def test_however_late_speech_is_told_the_order_holds_and_every_word_is_given_onc
             place = uplink.line_up()
             assert place is not None
             lines.append([])
-            lines[-1] += hear(uplink, max(0, place // BLOCK_NS), number, now_ns=number * BLOCK_NS)
+            lines[-1] += hear(uplink, max(0, place // BLOCK_NS), number, again=True)
         uplink.audio(number * BLOCK_NS, voice(number))
         for first, last in spans:
             if number == first + min(late, last - first + hangover - 1):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.live.backlog import SAMPLE_NS, Chunk
 from pipeline.live.pauses import PAUSE_NS
-from pipeline.live.uplink import LATE_NS, Piece, StreamEnd, Uplink
+from pipeline.live.uplink import Piece, StreamEnd, Uplink
 
 pytestmark = pytest.mark.unit
 
@@ -20,11 +20,11 @@ VOICE, ZEROS = bytes([1, 2]) * 320, bytes(640)
 PAUSE = PAUSE_NS // BLOCK_NS
 
 
-def talk(uplink: Uplink, first: int, last: int, *, gated: bool = False, late_ns: int = 0) -> list[Piece]:
+def talk(uplink: Uplink, first: int, last: int, *, gated: bool = False, again: bool = False) -> list[Piece]:
     pieces: list[Piece] = []
     for number in range(first, last):
         t = number * BLOCK_NS
-        uplink.audio(t, ZEROS if gated else VOICE, gated=gated, now_ns=t + BLOCK_NS + late_ns)
+        uplink.audio(t, ZEROS if gated else VOICE, gated=gated, again=again, now_ns=t + BLOCK_NS)
         pieces += drain(uplink)
     return pieces
 
@@ -89,12 +89,12 @@ def test_an_utterance_that_is_given_again_ends_with_the_end_of_the_stream_unless
     uplink.speech_started(20 * BLOCK_NS)
     uplink.speech_ended(60 * BLOCK_NS, 20 * BLOCK_NS)
     uplink.line_up()
-    assert ends(talk(uplink, 0, 100, late_ns=3 * S)) == 0
+    assert ends(talk(uplink, 0, 100, again=True)) == 0
     assert [type(piece) for piece in talk(uplink, 100, 102)] == [Chunk, StreamEnd, Chunk]
     uplink.line_down()
     uplink.speech_started(98 * BLOCK_NS)
     uplink.line_up()
-    assert ends(talk(uplink, 0, 102, late_ns=3 * S) + talk(uplink, 102, 150)) == 0
+    assert ends(talk(uplink, 0, 102, again=True) + talk(uplink, 102, 150)) == 0
 
 
 def test_where_nothing_was_said_a_new_line_is_told_of_no_end() -> None:
@@ -104,7 +104,7 @@ def test_where_nothing_was_said_a_new_line_is_told_of_no_end() -> None:
     uplink.speech_ended(60 * BLOCK_NS, 20 * BLOCK_NS)
     uplink.answered(90 * BLOCK_NS)
     uplink.line_up()
-    assert ends(talk(uplink, 90, 100, late_ns=LATE_NS + 1) + talk(uplink, 100, 120)) == 0
+    assert ends(talk(uplink, 90, 100, again=True) + talk(uplink, 100, 120)) == 0
 
 
 def test_a_dead_microphone_is_one_that_gives_zeros_or_nothing() -> None:

@@ -12,13 +12,16 @@ import pytest
 
 from pipeline.live import gemini
 from pipeline.live.failures import LineFailed
+from pipeline.live.pauses import PAUSE_NS
 from pipeline.live.service import has_key, standing_in, target
 from pipeline.live.setup import (
     ServerVad,
     Wanted,
+    check_turns,
     config,
     instruction,
     leaves_turns_to_the_service,
+    pause_ns,
     takes_history_first,
 )
 
@@ -73,10 +76,39 @@ def test_live_is_laid_over_the_options_in_either_spelling_and_null_removes() -> 
     assert not takes_history_first(fields)
 
 
+DISABLED = {"realtimeInputConfig": {"automaticActivityDetection": {"disabled": True}}}
+
+
 def test_turns_that_the_client_would_have_to_detect_are_found_out() -> None:
     assert leaves_turns_to_the_service(config(ALL))
-    live = {"realtimeInputConfig": {"automaticActivityDetection": {"disabled": True}}}
-    assert not leaves_turns_to_the_service(config(Wanted("m", live=live)))
+    assert not leaves_turns_to_the_service(config(Wanted("m", live=DISABLED)))
+    fields = config(Wanted("m", turn_detection="client"))
+    gemini.check(fields)
+    assert not leaves_turns_to_the_service(fields)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "key"),
+    [
+        (Wanted("m", live=DISABLED), "turn_detection: client"),
+        (Wanted("m", turn_detection="client", live={"realtime_input_config": None}), "expected true"),
+        (Wanted("m", turn_detection="client", server_vad=ServerVad(silence_duration_ms=9)), "client_vad"),
+    ],
+)
+def test_options_that_disagree_about_who_detects_turns_are_named(wanted: Wanted, key: str) -> None:
+    with pytest.raises(ValueError, match=key):
+        check_turns(wanted, config(wanted))
+
+
+def test_those_that_agree_pass() -> None:
+    for wanted in (ALL, Wanted("m"), Wanted("m", turn_detection="client")):
+        check_turns(wanted, config(wanted))
+    check_turns(client := Wanted("m", turn_detection="client", live=DISABLED), config(client))
+
+
+def test_silence_is_sent_until_the_service_has_taken_the_turn_for_over() -> None:
+    assert pause_ns(config(ALL)) == PAUSE_NS
+    assert pause_ns(config(Wanted("m", server_vad=ServerVad(silence_duration_ms=2000)))) > 2_000_000_000
 
 
 def test_the_instruction_is_text_and_file(tmp_path: Path) -> None:
