@@ -17,6 +17,7 @@ _NS = 1_000_000_000
 class _Cut:
     turn: int
     epoch: int
+    by: str
     after_ms: int
     due_ns: int
 
@@ -33,11 +34,11 @@ class Interruption:
         """One is still to be told."""
         return self._cut is not None
 
-    def begin(self, now_ns: int, turn: Turn, epoch: int) -> list[Effect]:
-        """The answer of `turn`, said in `epoch`, was cut by the service."""
+    def begin(self, now_ns: int, turn: Turn, epoch: int, by: str = "server") -> list[Effect]:
+        """The answer of `turn`, said in `epoch`, was cut: by the service (`server`) or here (`local`)."""
         effects = self.settle()
         after_ms = (now_ns - (turn.spoke_ns or turn.began_ns)) // 1_000_000
-        self._cut = _Cut(turn.id, epoch, after_ms, now_ns + int(SETTLE_S * _NS))
+        self._cut = _Cut(turn.id, epoch, by, after_ms, now_ns + int(SETTLE_S * _NS))
         return effects
 
     def heard(self, epoch: int) -> list[Effect]:
@@ -54,5 +55,5 @@ class Interruption:
         if cut is None:
             return []
         heard = self._transcript.heard_text(cut.turn)
-        body = {"by": "server", "turn": cut.turn, "after_ms": cut.after_ms, "heard_text": heard}
+        body = {"by": cut.by, "turn": cut.turn, "after_ms": cut.after_ms, "heard_text": heard}
         return [Tell("interrupted", body, log=True), *self._transcript.final(cut.turn), Save()]
