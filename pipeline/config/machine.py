@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 from pipeline.config import service
+from pipeline.config.adapters import adapt
 from pipeline.config.checking import settle
 from pipeline.config.descriptions import Described, Description
 from pipeline.config.errors import Findings, nearest
@@ -121,7 +122,7 @@ def _named(tree: Node, findings: Findings) -> dict[str, Node]:
             expected = "a-z, 0-9, '_' and '-', a letter first, 32 at most"
             findings.add(stage.origin, key, problem, expected=expected)
         elif stage.is_table or stage.is_blank:
-            fit[name] = stage if stage.is_table else empty_table(stage.origin)
+            fit[name] = adapt(name, stage if stage.is_table else empty_table(stage.origin), findings)
         else:
             findings.add(stage.origin, key, "no table", expected=f"{name}: {{OPTION: VALUE}}, or {name}: {{}}")
     return fit
