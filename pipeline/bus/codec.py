@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 
 import msgpack
 
-from pipeline.bus.messages import VERSION, Audio, Event
+from pipeline.bus.messages import IMAGE, VERSION, Audio, Event
 
 MAX_BYTES = 16 * 2**20
 """A larger part is refused before it is unpacked: no message of a voice pipeline comes near it."""
-
+MAX_IMAGE_BYTES = 4 * 2**20
+"""Of one picture. The service looks at it in pieces of 768 pixels, about 100 kB; who reads holds some of them."""
 
 _STR = {str}
 
@@ -82,7 +83,9 @@ def unpack(parts: Sequence[bytes]) -> tuple[Stamp, Audio | Event]:
         return stamp, _audio(name, fields)
     if kind == "event" and name:
         return stamp, Event(name, _field(fields, "body", dict), stamp.src, stamp.inst, stamp.sent)
-    raise Malformed(f"expected a topic audio.<stream> or event.<name>, got {topic[:40]!r}")
+    if kind == "image" and name:
+        return stamp, Event(IMAGE + name, _picture(_field(fields, "body", dict)), stamp.src, stamp.inst, stamp.sent)
+    raise Malformed(f"expected a topic audio.<stream>, event.<name> or image.<stream>, got {topic[:40]!r}")
 
 
 def unpack_map(data: bytes) -> dict[str, Any]:
@@ -130,3 +133,10 @@ def _audio(stream: str, fields: Mapping[str, Any]) -> Audio:
     if not isinstance(gated, bool):
         raise Malformed(f"expected `gated` to be bool, got {type(gated).__name__}")
     return Audio(stream, pcm, rate, channels, t, epoch, at, gated, replay)
+
+
+def _picture(body: dict[str, Any]) -> dict[str, Any]:
+    size = len(_field(body, "data", bytes))
+    if size > MAX_IMAGE_BYTES:
+        raise Malformed(f"expected a picture of at most {MAX_IMAGE_BYTES} bytes, got {size}")
+    return body

@@ -1,4 +1,4 @@
-"""What travels on the bus, as values: `Audio` and `Event`."""
+"""What travels on the bus, as values: `Audio` and `Event`. A picture is an event with bytes in its body."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 VERSION = 1
 """Major version of the protocol: a message with another one is refused."""
+
+IMAGE = "image_"
+"""Names of what travels as a picture begin so: `image_in` has the topic `image.in`."""
 
 REPLY_RATE = 24_000
 """Hertz in which `at` counts, whatever the rate of the frame."""
@@ -94,3 +97,8 @@ class Event:
         """A whole number of the body; None for what is absent or was said wrong, which must not end a conversation."""
         value = self.body.get(key)
         return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def topic_of(name: str) -> str:
+    """The topic of an event; `image_in` is the picture stream `image.in`."""
+    return f"image.{name.removeprefix(IMAGE)}" if name.startswith(IMAGE) else f"event.{name}"

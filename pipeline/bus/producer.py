@@ -11,7 +11,7 @@ from typing import Any
 import zmq
 
 from pipeline.bus import codec
-from pipeline.bus.messages import VERSION, Audio
+from pipeline.bus.messages import VERSION, Audio, topic_of
 from pipeline.bus.outlet import Outlet
 from pipeline.bus.ring import Place
 from pipeline.bus.sticky import Sticky
@@ -71,7 +71,7 @@ class Producer:
 
     def event(self, name: str, body: Mapping[str, Any], *, sticky: bool = False, key: str | None = None) -> None:
         """Say that something happened; a sticky one is said again to each new subscriber until released."""
-        topic = f"event.{name}"
+        topic = topic_of(name)
         seq = self._event_seqs[topic] = self._event_seqs.get(topic, -1) + 1
         parts = codec.pack(topic, {**self._stamp(seq), "body": dict(body)})
         if sticky:
@@ -80,7 +80,7 @@ class Producer:
 
     def release(self, name: str, key: str | None = None) -> None:
         """A sticky event holds no more."""
-        self._sticky.release(f"event.{name}", key)
+        self._sticky.release(topic_of(name), key)
 
     def audio(self, audio: Audio) -> None:
         """Send a live block and keep it in its stream's ring."""

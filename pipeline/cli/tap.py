@@ -51,8 +51,10 @@ def run(args: argparse.Namespace) -> int:
 
 def as_json(message: Heard) -> str:
     """One object: topic, the stamp, then the fields of the message."""
-    fields = {key: len(value) if isinstance(value, bytes) else value for key, value in message.fields.items()}
+    fields = _counted(message.fields)
     fields.pop("v", None)
+    if isinstance(body := fields.get("body"), Mapping):
+        fields["body"] = _counted(body)
     return json.dumps({"topic": message.topic, **fields}, ensure_ascii=False, default=repr)
 
 
@@ -83,6 +85,11 @@ def level_dbfs(pcm: bytes) -> float:
     samples = np.frombuffer(pcm[: len(pcm) & ~1], np.dtype("<i2")).astype(np.float64)
     power = float(np.mean(samples**2)) if len(samples) else 0.0
     return 10 * math.log10(power / 32768**2) if power > 0 else -math.inf
+
+
+def _counted(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Sound and pictures as their number of bytes."""
+    return {key: len(value) if isinstance(value, bytes) else value for key, value in fields.items()}
 
 
 def _short(value: Any) -> str:

@@ -12,7 +12,7 @@ import zmq
 from pipeline.bus.codec import Stamp
 from pipeline.bus.consumer import Consumer
 from pipeline.bus.inlet import Ask, Inlet
-from pipeline.bus.messages import Audio, Event
+from pipeline.bus.messages import Audio, Event, topic_of
 from pipeline.bus.producer import Producer
 from pipeline.bus.ring import Place
 from pipeline.stage.control import Control
@@ -238,7 +238,7 @@ class Link:
         return self.brief.crashes >= POISONED and now_ns - self._opened_ns < SPARED_NS
 
     def _topics(self, peer: str) -> set[str]:
-        topics = {f"event.{name}" for name in self._handlers}
+        topics = {topic_of(name) for name in self._handlers}
         if self._any is not None:
             topics = {"event."}
         if self.producer is not None and self.producer.streams:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.bus import codec
-from pipeline.bus.messages import Audio, Event
+from pipeline.bus.messages import Audio, Event, topic_of
 
 pytestmark = pytest.mark.unit
 
@@ -48,6 +48,15 @@ def test_event_keeps_its_body() -> None:
     parts = codec.pack("event.flush", {**STAMP, "body": {"epoch": 7, "cause": "interrupted"}})
     _, message = codec.unpack(parts)
     assert message == Event("flush", {"epoch": 7, "cause": "interrupted"}, "frontend", 3, 123_456_789_000)
+
+
+def test_a_picture_is_an_event_with_bytes() -> None:
+    body = {"t": 1, "format": "jpeg", "data": b"\xff\xd8"}
+    _, message = codec.unpack(codec.pack(topic_of("image_in"), {**STAMP, "body": body}))
+    assert message == Event("image_in", body, "frontend", 3, 123_456_789_000)
+    for data in ("text", None, bytes(codec.MAX_IMAGE_BYTES + 1)):
+        with pytest.raises(codec.Malformed):
+            codec.unpack(codec.pack("image.in", {**STAMP, "body": {**body, "data": data}}))
 
 
 @pytest.mark.parametrize(
