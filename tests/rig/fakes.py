@@ -58,11 +58,16 @@ class Speaks:
             reader.close()
         self._producer.close()
 
-    def event(self, name: str, *, sticky: bool = False, **body: Any) -> float:
+    def event(self, event: str, /, *, sticky: bool = False, key: str | None = None, **body: Any) -> float:
         """Say it; returns when, monotonic s."""
         with self._lock:
-            self._producer.event(name, body, sticky=sticky)
+            self._producer.event(event, body, sticky=sticky, key=key)
         return time.monotonic()
+
+    def release(self, event: str, key: str | None = None) -> None:
+        """A sticky event holds no more."""
+        with self._lock:
+            self._producer.release(event, key)
 
     def audio(self, audio: Audio) -> None:
         with self._lock:
