@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import sqlite3
 import time
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from pathlib import Path
 
 from pipeline.live import tables
 from pipeline.live.memory import Memory
+from pipeline.live.visit import days_of
 
 FILE = "session.sqlite"
 BUSY_S = 0.2
@@ -35,15 +35,6 @@ LARGEST_BYTES = 64_000_000
 ASIDE = 3
 """Files that could not be read are kept so many, the newest."""
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-
-
-def days_of(retention: str) -> int | None:
-    """`visit` as 0, `30d` as 30, `forever` as None. Raises ValueError for anything else."""
-    if retention in ("visit", "forever"):
-        return 0 if retention == "visit" else None
-    if match := re.fullmatch(r"([1-9]\d{0,3})d", retention):
-        return int(match.group(1))
-    raise ValueError(f"retention: got '{retention}', expected visit, forever, or a number of days such as 30d")
 
 
 class Store:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -11,12 +12,27 @@ from pipeline.live.memory import Memory
 _NS = 1_000_000_000
 
 
+def days_of(retention: str) -> int | None:
+    """`visit` as 0, `30d` as 30, `forever` as None. Raises ValueError for anything else."""
+    if retention in ("visit", "forever"):
+        return 0 if retention == "visit" else None
+    if match := re.fullmatch(r"([1-9]\d{0,3})d", retention):
+        return int(match.group(1))
+    raise ValueError(f"retention: got '{retention}', expected visit, forever, or a number of days such as 30d")
+
+
 @dataclass(frozen=True)
 class VisitOptions:
     """One person's stay."""
 
     ends_after_s: Annotated[float, Range(1, 86_400)] = 60.0
-    """Without speech and playback for so long, the visitor has left: all that was said is forgotten."""
+    """Without speech and playback for so long, the visitor has left: the next one is told nothing of what was said."""
+    retention: str = "visit"
+    """How long the words of a visit stay on disk: visit, forever, or a number of days such as 30d."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a retention that says nothing."""
+        days_of(self.retention)
 
 
 class Visit:
