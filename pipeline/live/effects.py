@@ -76,6 +76,13 @@ class SendText:
 
 
 @dataclass(frozen=True, slots=True)
+class SendImage:
+    """Give the service a picture to look at."""
+
+    jpeg: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class SendToolResult:
     """Answer a call."""
 
@@ -96,5 +103,5 @@ class Save:
     """Keep the memory on disk now."""
 
 
-Send = SendContext | SendText | SendToolResult
+Send = SendContext | SendText | SendImage | SendToolResult
 Effect = Speak | Trim | Tell | Unstick | State | Note | Send | Renew | Save

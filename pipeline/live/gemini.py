@@ -26,7 +26,7 @@ from google.genai import errors, live, types
 from pydantic import ValidationError
 
 from pipeline.live import failures, shortcut
-from pipeline.live.effects import Send, SendContext, SendText, SendToolResult
+from pipeline.live.effects import Send, SendContext, SendImage, SendText, SendToolResult
 from pipeline.live.failures import Failure, LineFailed
 from pipeline.live.fields import explain, explain_word
 from pipeline.live.messages import Incoming
@@ -267,6 +267,8 @@ class Line:
                 await self.send_context(turns)
             case SendText(text):
                 await self.send_text(text)
+            case SendImage(jpeg):
+                await self.send_image(jpeg)
             case SendToolResult(call_id, name, response):
                 await self.send_tool_result(call_id, name, response)
 
@@ -283,6 +285,11 @@ class Line:
             await self._session.send_realtime_input(text=text)
         if framed:
             await self.send_piece(ActivityEnd())
+
+    async def send_image(self, jpeg: bytes) -> None:
+        """A picture: one a second at most is looked at."""
+        async with self._sending():
+            await self._session.send_realtime_input(video=types.Blob(data=jpeg, mime_type="image/jpeg"))
 
     async def send_context(self, turns: Sequence[tuple[str, str]]) -> None:
         """What was said before, as (`user` or `model`, text). Nothing of it is answered.

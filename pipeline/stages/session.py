@@ -18,6 +18,7 @@ from pipeline.live.activities import ClientVad
 from pipeline.live.backoff import Backoff
 from pipeline.live.conversation import Conversation
 from pipeline.live.dialling import Dialling, Plan
+from pipeline.live.images import Images
 from pipeline.live.lines import Line, Lines
 from pipeline.live.news import News
 from pipeline.live.store import Store
@@ -113,6 +114,7 @@ class Session(Stage):
             replay=partial(self.replay_from, "voice"),
             now_ns=self.now_ns,
         )
+        self._images = Images()
         self._ear = ("", 0)
         self._do(self._news.starting())
         self._do(self._news.store(self._store.fault))
@@ -179,6 +181,14 @@ class Session(Stage):
         if text := str(event.body.get("text") or "").strip():
             self._do(self._talk.text_in(self.now_ns(), text))
 
+    def on_image_in(self, event: Event) -> None:
+        """A picture of what there is to see."""
+        if fault := self._images.came(self.now_ns(), event.body):
+            faults = self._images.faults
+            if not faults & (faults - 1):  # said at 1, 2, 4, 8, …: a camera goes on for days
+                self._note("picture dropped", {"of": event.src, "reason": fault, "so_far": faults}, "warning")
+        self._show()
+
     def on_visitor_arrived(self, _event: Event) -> None:
         """A sensor saw somebody."""
         self._do(self._talk.visitor_arrived(self.now_ns()))
@@ -226,10 +236,16 @@ class Session(Stage):
         bound = {"epoch": self._talk.downlink.epochs.epoch, "turn": turn.id if turn is not None else None}
         getattr(self.log, level)(words, **{**bound, **fields})
 
+    def _show(self) -> None:
+        jpeg = self._images.due(self.now_ns(), self._talk.visit.id, up=self._lines.up)
+        if jpeg is not None:
+            self._lines.send(fx.SendImage(jpeg))
+
     def _tick(self) -> None:
         self._do(self._talk.tick(self.now_ns()))
         if self._talk.uplink.stalled:
             self._lines.voice_came()
+        self._show()
         if self._talk.uplink.overfull:
             self._lines.renew("it takes less voice than it is given")
         if self._talk.at_rest(self.now_ns()):

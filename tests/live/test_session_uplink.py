@@ -129,3 +129,28 @@ def test_what_is_given_again_to_a_new_line_ends_with_the_end_of_the_stream(place
         booth.until(lambda: "audioStreamEnd" in given(booth))
         booth.until(booth.answered)
         assert holds(booth.received()[0], recording())
+
+
+def test_pictures_of_who_is_here_are_sent_one_a_second_and_what_is_none_is_dropped(place: Path) -> None:
+    jpeg = bytes.fromhex("ffd8 ffe0 0004 0000 ffc0 000b 08 01e0 0280 01 01 11 00 ffd9")
+    with Booth(place) as booth:
+        up(booth)
+
+        def show(data: bytes) -> None:
+            booth.frontend.event("image_in", {"t": booth.t, "format": "jpeg", "data": data})
+
+        def shown() -> list[int]:
+            found = [e for e in booth.log("in") if "video" in e["message"].get("realtimeInput", ())]
+            assert {e["message"]["realtimeInput"]["video"]["mimeType"] for e in found} <= {"image/jpeg"}
+            return [e["ns"] for e in found]
+
+        show(jpeg)
+        booth.asks()
+        booth.until(booth.answered)
+        for _ in range(4):
+            show(jpeg)
+            show(b"no picture")
+        booth.until(lambda: len(shown()) >= 2)
+        first, second = shown()
+        assert second - first >= 1_000_000_000
+        assert not refused(booth)
