@@ -6,21 +6,26 @@ is in course.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.live import messages as m
 from pipeline.live import turns as t
 from pipeline.live.activities import ClientVad
-from pipeline.live.calls import Calls
+from pipeline.live.calls import Calls, Result
 from pipeline.live.course import Course
-from pipeline.live.effects import Effect, Note, Renew, Save, SendContext, SendText, Trim
+from pipeline.live.effects import Dial, Effect, HangUp, Note, Renew, Save, SendContext, SendText, Trim
+from pipeline.live.functions import Functions
+from pipeline.live.kept import Block, KeptVoice
 from pipeline.live.memory import Memory
 from pipeline.live.parts import Parts
 from pipeline.live.pauses import PAUSE_NS
-from pipeline.live.uplink import Uplink
+from pipeline.live.tending import Tending
+from pipeline.live.uplink import RECENT_NS, Uplink
 
 _NS = 1_000_000_000
+GOODBYE_S = 20.0
+"""A goodbye takes no longer; a visit that was to end with it ends then all the same."""
 REST_S = 1.5
 """Nothing from the service for so long after the last voice: no answer is on its way."""
 
@@ -40,6 +45,9 @@ class Conversation:
         ends_after_s: float = 60.0,
         has_tools: bool = False,
         line_for: str = "",
+        idle_s: float = 0.0,
+        lifetime_s: float = 0.0,
+        resumes: bool = True,
         client_vad: ClientVad | None = None,
         pause_ns: int = PAUSE_NS,
     ) -> None:
@@ -51,7 +59,19 @@ class Conversation:
         self.connected = False
         self._interruption = parts.interruption
         self._course = Course(parts)
-        self._calls = Calls(parts.turns, has_tools)
+        self._calls = Calls(parts.turns, memory, has_tools)
+        self.functions = Functions(wired=has_tools)
+        self.kept = KeptVoice()
+        self._tending = Tending(
+            parts, self._calls, self.functions, idle_s=idle_s, lifetime_s=lifetime_s, resumes=resumes
+        )
+        self.want = self._tending.want
+        self.told = False
+        """The service has said something about the conversation on the line that is up."""
+        self._leaving = False
+        """Whatever the line that is up still says is of a visitor who has left."""
+        self._ends_ns: int | None = None
+        """The visit ends when all is heard, at the latest then."""
         self._greeting = greeting
         self._last_ns = 0
         """When the service last said something, or was last given something."""
@@ -61,7 +81,7 @@ class Conversation:
         """The source has ended, everything was sent, answered and heard."""
         return (
             self.uplink.source_ended
-            and self.uplink.idle
+            and (self.uplink.idle or (not self.connected and self.want.reason is not None))
             and not self.turns.open
             and not self._interruption.open
             and not self.downlink.playing(now_ns)
@@ -74,7 +94,9 @@ class Conversation:
         """This stage is up. A visit that was open and whose visitor is still here goes on."""
         # The epoch in use is kept before it is used: whoever comes after a kill starts above it.
         self.memory.epoch = self.downlink.epochs.epoch
-        effects: list[Effect] = [Save()]
+        effects: list[Effect] = [*self._calls.start(), Save()]
+        self._tending.needed(now_ns)
+        self.functions.start(now_ns)
         if self.visit.is_over(now_ns):
             effects = [self._course.tell_visit(open_=False), *effects]
             self.memory.forget_visit()
@@ -86,11 +108,21 @@ class Conversation:
                     self.uplink.presume(turn.speech_ended_t)
         return effects
 
+    def voice(self, now_ns: int, block: Block, *, again: bool = False) -> None:
+        """A block of voice; `again`: it was asked for, and is not live."""
+        self.kept.add(block)
+        self.uplink.audio(block.t, block.pcm, gated=block.gated, again=again, now_ns=now_ns)
+
+    def voice_place(self) -> int | None:
+        """From where voice is wanted of a frontend that has just come; None for all that it has."""
+        return self.kept.end_t or self.uplink.seen_t or self.uplink.place()
+
     def speech_started(self, now_ns: int, at_t: int) -> list[Effect]:
         """The frontend heard speech begin at `at_t` of the audio."""
         if not self.uplink.speech_started(at_t):
             return []
-        return self._course.somebody(now_ns) + self._course.changes(self.turns.speech_started(now_ns), now_ns)
+        self._ends_ns = None  # they have more to say
+        return self._needed(now_ns) + self._course.changes(self.turns.speech_started(now_ns), now_ns)
 
     def speech_ended(self, now_ns: int, at_t: int, start_t: int | None) -> list[Effect]:
         """The frontend heard it end."""
@@ -110,8 +142,8 @@ class Conversation:
         """A presence sensor saw somebody. Whoever begins a visit is greeted."""
         if self.visit.id is not None:
             self.visit.active(now_ns)
-            return []
-        effects = self._course.somebody(now_ns)
+            return self._tending.needed(now_ns)
+        effects = self._needed(now_ns)
         if self.visit.want_greeting():
             effects += self._text(now_ns, self._greeting, "greeting")
         return effects
@@ -120,12 +152,30 @@ class Conversation:
         """The visitor has left."""
         if self.visit.id is None:
             return []
+        effects = self._calls.void(now_ns) + self._course.leave(now_ns)
+        if self.uplink.seen_t is not None:
+            self.kept.forget(self.uplink.seen_t)
+        self._leaving, self._ends_ns = self.connected, None
         # Whoever comes next must not be answered out of this visitor's context.
-        return [*self._course.leave(now_ns), Renew("the visit is over")]
+        return [*effects, Renew("the visit is over")]
+
+    def end_visit(self, now_ns: int) -> list[Effect]:
+        """The visit is to end when the goodbye was heard."""
+        if self.visit.id is not None:
+            self._ends_ns = now_ns + int(GOODBYE_S * _NS)
+        return []
+
+    def triggered(self, now_ns: int) -> list[Effect]:
+        """Somebody wants to be listened to."""
+        return self._tending.needed(now_ns)
+
+    def barge_in(self, now_ns: int) -> list[Effect]:
+        """The frontend is sure that the person speaks over the answer."""
+        return self._course.barge_in(now_ns)
 
     def text_in(self, now_ns: int, text: str) -> list[Effect]:
         """Somebody typed `text`."""
-        return self._course.somebody(now_ns) + self._text(now_ns, text, "text")
+        return self._needed(now_ns) + self._text(now_ns, text, "text")
 
     def heard(self, now_ns: int, epoch: int, at: int) -> list[Effect]:
         """Playback has heard the speaker up to `at` of `epoch`."""
@@ -139,10 +189,14 @@ class Conversation:
         effects += self._interruption.heard(epoch)
         return effects
 
-    def tool_result(self, now_ns: int, call_id: str, response: Mapping[str, Any]) -> list[Effect]:
-        """A function has answered."""
+    def tools(self, declarations: Sequence[Any]) -> list[Effect]:
+        """The tools stage says what the model may call. A line that knows other functions is changed in a gap."""
+        return [Dial()] if self.functions.declare(declarations) else []
+
+    def tool_result(self, now_ns: int, call_id: str, response: Mapping[str, Any], scheduling: str = "") -> list[Effect]:
+        """A function has answered. `scheduling`: when the model may speak of it, in capitals."""
         self._last_ns = now_ns
-        return self._calls.result(now_ns, call_id, response)
+        return [*self._calls.result(now_ns, call_id, Result(response, scheduling)), Save()]
 
     # The line
 
@@ -156,32 +210,39 @@ class Conversation:
     def line_up(self, now_ns: int, context: tuple[tuple[str, str], ...], *, resumed: bool) -> list[Effect]:
         """A line is set up. `context` comes before everything else, and any voice after all that this returns."""
         self.connected, self._last_ns = True, now_ns
+        self.told = self._leaving = False
         self._course.line_up(now_ns)
-        self.resumption.line_changed()
+        self._tending.line_up(now_ns)
         if not resumed:
             self.memory.forget_handle()
         effects: list[Effect] = [SendContext(context)] if context else []
         asked = [self.turns.turn, *self.turns.waiting]
         effects += [SendText(turn.text) for turn in asked if turn is not None and turn.text and not turn.answering]
-        return effects
+        return effects + self._calls.line_up(now_ns, resumed=resumed) + self._course.rest_of_answer()
 
-    def line_down(self, now_ns: int) -> list[Effect]:
-        """The line is gone. Calls under way are void: their question is asked again."""
+    def give_voice(self, now_ns: int) -> None:
+        """Have the line that is up be given all voice that is not answered."""
+        place = self.uplink.line_up()
+        for block in self.kept.since(place):
+            self.uplink.audio(block.t, block.pcm, gated=block.gated, again=True, now_ns=now_ns)
+
+    def line_down(self, now_ns: int, *, by_service: bool = False) -> list[Effect]:
+        """The line is gone; `by_service`: it was closed there."""
         self.connected = False
-        self.resumption.line_changed()
+        effects = self._tending.line_down(now_ns, by_service=by_service)
         self.uplink.line_down()
         self.transcript.cut_off()
-        effects = self._calls.lost()
-        turn = self.turns.turn
-        effects += self._course.changes(self.turns.lost(now_ns), now_ns)
-        if turn is not None and turn is self.turns.turn:
-            self.transcript.again(turn)
+        effects += self._course.line_down(now_ns, self._calls)
         self.downlink.cut_off()
         return effects
 
     def received(self, now_ns: int, value: m.Incoming) -> list[Effect]:
         """One value of a message of the service."""
+        if self._leaving:
+            return []
         self._last_ns = now_ns
+        self._tending.sign(now_ns)
+        self.told = self.told or not isinstance(value, m.Handle | m.GoAway | m.Usage)
         turns, course = self.turns, self._course
         match value:
             case m.Speech():
@@ -213,9 +274,11 @@ class Conversation:
                 return self._calls.cancelled(now_ns, ids)
             case m.Handle(handle, resumable):
                 self.resumption.update(handle, resumable)
+                if resumable:
+                    self._calls.handle_came()
                 return [Save()]
             case m.GoAway(left_s):
-                self.resumption.go_away(now_ns, left_s)
+                self._tending.go_away(now_ns, left_s)
                 return [Note("the service will hang up", {"left_s": left_s})]
             case m.Usage():
                 course.usage = value
@@ -242,12 +305,27 @@ class Conversation:
         self._course.quiet(now_ns, connected=self.connected)
         if self.uplink.ended_sent and not self._said_end:
             self._said_end, self._last_ns = True, now_ns
-        at_rest = not self.turns.open and not playing and self.uplink.quiet
-        if self.resumption.roll_due(now_ns, at_rest):
-            effects.append(Renew("the service asked for it"))
-        return effects
+        effects += self._calls.tick(now_ns) + self._goodbye(now_ns, playing)
+        care = self._tending.tick(now_ns)
+        if HangUp() in care and self.uplink.seen_t is not None:
+            # Nobody spoke for so long: what was said before needs no answer, and the next line need not hear it.
+            effects += [*self._course.answered(self.uplink.seen_t - RECENT_NS), Save()]
+        return effects + care
+
+    @property
+    def owed(self) -> bool:
+        """Somebody speaks, or waits for an answer."""
+        return self._tending.owed
 
     # Inside
+
+    def _needed(self, now_ns: int) -> list[Effect]:
+        return self._course.somebody(now_ns) + self._tending.needed(now_ns)
+
+    def _goodbye(self, now_ns: int, playing: bool) -> list[Effect]:
+        if self._ends_ns is None or (now_ns < self._ends_ns and (playing or self.turns.open)):
+            return []
+        return self.visitor_left(now_ns)
 
     def _text(self, now_ns: int, text: str, kind: t.Kind) -> list[Effect]:
         effects = self._course.changes(self.turns.text_sent(now_ns, text, kind), now_ns)

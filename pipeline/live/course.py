@@ -6,11 +6,16 @@ from typing import Any
 
 from pipeline.live import messages as m
 from pipeline.live import turns as t
-from pipeline.live.effects import Effect, Save, Tell
+from pipeline.live.calls import Calls
+from pipeline.live.effects import Effect, Note, Renew, Save, SendText, Tell
 from pipeline.live.memory import OpenTurn
 from pipeline.live.parts import Parts
 
 _NS = 1_000_000_000
+WEDGED = 2
+"""Turns in a row that the service has heard, as its transcript shows, and to which it said nothing: it never will."""
+WORTH_SAMPLES = 24_000
+"""An answer of which so much came (1 s) is gone on with where it stopped; a shorter one is asked for again."""
 
 
 class Course:
@@ -21,6 +26,9 @@ class Course:
         self._covered: dict[int, int | None] = {}
         self._first_place: dict[int, tuple[int, int]] = {}
         self._quiet_since_ns: int | None = None
+        self._mute_turns = 0
+        self._cut: int | None = None
+        """The turn whose answer was cut by the loss of its line, and is to be gone on with."""
         self.usage = m.Usage()
         """As the service last counted it for the turn under way."""
 
@@ -48,11 +56,25 @@ class Course:
         victim = turn if turn is not None and turn.answering else parts.turns.last
         changes = parts.turns.interrupted(now_ns)
         if victim is not None and (raised or changes):
-            effects += parts.interruption.begin(now_ns, victim, epoch)
+            effects += parts.interruption.begin(now_ns, victim, epoch, "server")
         effects += self.changes(changes, now_ns)
         if not raised or not parts.downlink.heard_once:
             effects += parts.interruption.settle()  # nobody will report where it was cut
         return effects
+
+    def barge_in(self, now_ns: int) -> list[Effect]:
+        """The person was heard here to speak over the answer, before the service has noticed, if it ever does."""
+        parts = self._parts
+        epoch = parts.downlink.epochs.epoch
+        effects = parts.downlink.barge_in(now_ns)
+        if not effects:
+            return []  # nothing of it is to be heard: there is nothing to silence
+        turn = parts.turns.turn
+        victim = turn if turn is not None and turn.answering else parts.turns.last
+        if victim is not None:
+            effects += parts.interruption.begin(now_ns, victim, epoch, "local")
+        effects += self.changes(parts.turns.barge_in(now_ns), now_ns)
+        return effects if parts.downlink.heard_once else effects + parts.interruption.settle()
 
     # Turns
 
@@ -115,9 +137,60 @@ class Course:
         self.keep_turn()
         if change.outcome != "empty":
             parts.memory.answered_turn = turn.id
+        if self._wedged(change):
+            # The question stays unanswered, so the fresh session is given it again.
+            parts.memory.forget_handle()
+            return [*effects, Renew("the service hears and says nothing"), Save()]
         if turn.kind == "speech":
             effects += self.answered(turn.speech_ended_t if change.outcome == "empty" else covered)
         return [*effects, Save()]
+
+    def _wedged(self, change: t.Ended) -> bool:
+        turn = change.turn
+        if change.outcome != "empty":
+            self._mute_turns = 0
+        elif change.reason != "abandoned" and turn.kind == "speech" and self._parts.transcript.words_of(turn.id)[0]:
+            self._mute_turns = (self._mute_turns + 1) % WEDGED
+            return self._mute_turns == 0
+        return False
+
+    # The line
+
+    def line_down(self, now_ns: int, calls: Calls) -> list[Effect]:
+        """The line is gone. An answer that waits for a function, or of which much was said, goes on on the next line;
+        any other is asked for again, with the calls that belong to it."""
+        parts, turn = self._parts, self._parts.turns.turn
+        person, said = parts.transcript.words_of(turn.id) if turn is not None else ("", "")
+        question = turn.text or person if turn is not None else ""
+        waits = calls.lost(turn.id if turn is not None else None, question)
+        if turn is not None and turn.answering and (waits or (question and self._much_said(turn, said))):
+            self._cut = None if waits else turn.id
+            parts.turns.held(now_ns)
+            return self.answered(self._covered.get(turn.id)) if turn.kind == "speech" else []
+        effects = calls.void(now_ns, turn.id) if turn is not None else []
+        effects += self.changes(parts.turns.lost(now_ns), now_ns)
+        if turn is not None and turn is parts.turns.turn:
+            parts.transcript.again(turn)
+        return effects
+
+    def rest_of_answer(self) -> list[Effect]:
+        """For a fresh line: have it go on with the answer that was cut."""
+        turn = self._parts.turns.turn
+        cut, self._cut = self._cut, None
+        if turn is None or turn.id != cut:
+            return []
+        person, said = self._parts.transcript.words_of(turn.id)
+        words = (
+            f'(Your line was cut while you answered. You had been asked: "{turn.text or person}". You have said up to '
+            f'here: "{said}". Say the rest, from where you stopped, and nothing about the cut.)'
+        )
+        return [SendText(words), Note("an answer goes on where it was cut", {"turn": turn.id})]
+
+    def _much_said(self, turn: t.Turn, said: str) -> bool:
+        """The part of an answer that came is worth going on with."""
+        if turn.spoke_ns is None or turn.generated or not said:
+            return False
+        return self._parts.transcript.sound_of(turn.id) >= WORTH_SAMPLES
 
     # Quiet
 
@@ -146,6 +219,7 @@ class Course:
         """The visit is over; nothing of it is kept."""
         parts = self._parts
         effects = self.changes(parts.turns.abandon(now_ns), now_ns)
+        effects += parts.downlink.silence(now_ns)
         effects.append(self.tell_visit(open_=False))
         parts.memory.forget_visit()
         parts.transcript.forget()

@@ -51,6 +51,16 @@ class Downlink:
         self._odd = b""
         return self._flush("interrupted", now_ns) if self.epochs.interrupted() else []
 
+    def barge_in(self, now_ns: int) -> list[Effect]:
+        """The person was heard here to speak over the answer: what of it still comes is stale."""
+        self._odd = b""
+        return self._flush("barge_in", now_ns) if self.epochs.barge_in(now_ns) else []
+
+    def silence(self, now_ns: int) -> list[Effect]:
+        """Whoever it was said to has left: nobody else is to hear the rest."""
+        self._odd = b""
+        return self._flush("visit_over", now_ns) if self.epochs.silence() else []
+
     def cut_off(self) -> None:
         """The generation is over: by the service's word, or with the line."""
         self._odd = b""

@@ -84,11 +84,12 @@ class SendImage:
 
 @dataclass(frozen=True, slots=True)
 class SendToolResult:
-    """Answer a call."""
+    """Answer a call. `scheduling`: when the model may speak of it, for one that it did not wait for; in capitals."""
 
     id: str
     name: str
     response: Mapping[str, Any]
+    scheduling: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +100,19 @@ class Renew:
 
 
 @dataclass(frozen=True, slots=True)
+class HangUp:
+    """Close the line; the next one is dialled when somebody needs it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """Somebody needs a line, and soon: do not sleep on."""
+
+
+@dataclass(frozen=True, slots=True)
 class Save:
     """Keep the memory on disk now."""
 
 
 Send = SendContext | SendText | SendImage | SendToolResult
-Effect = Speak | Trim | Tell | Unstick | State | Note | Send | Renew | Save
+Effect = Speak | Trim | Tell | Unstick | State | Note | Send | Renew | HangUp | Dial | Save

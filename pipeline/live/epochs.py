@@ -61,6 +61,10 @@ class Epochs:
         self._stale_until_ns = now_ns + int(STALE_S * _NS)
         return True
 
+    def silence(self) -> bool:
+        """Nobody may hear the rest of what was said. True if raised."""
+        return self._raise_if_unheard()
+
     def answer_begins(self, new_input: bool) -> bool:
         """The first sample of an answer follows. True if raised: it answers new input while the old still plays.
 

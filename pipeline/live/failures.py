@@ -45,6 +45,11 @@ class Failure:
     fatal: bool = False
     """The configuration is wrong: trying again cannot help."""
 
+    @property
+    def blames_session(self) -> bool:
+        """Said by the service of this session, while another one might do."""
+        return self.kind in ("internal", "closed") and self.code is not None
+
     def __str__(self) -> str:
         return f"{self.words}; {self.remedy}" if self.remedy else self.words
 

@@ -269,8 +269,8 @@ class Line:
                 await self.send_text(text)
             case SendImage(jpeg):
                 await self.send_image(jpeg)
-            case SendToolResult(call_id, name, response):
-                await self.send_tool_result(call_id, name, response)
+            case SendToolResult(call_id, name, response, scheduling):
+                await self.send_tool_result(call_id, name, response, scheduling)
 
     async def send_text(self, text: str) -> None:
         """A text to answer. As realtime input: models from 3.1 on refuse client content once the session runs.
@@ -303,9 +303,13 @@ class Line:
         async with self._sending():
             await self._session.send_client_content(turns=contents, turn_complete=self._history_first)
 
-    async def send_tool_result(self, call_id: str, name: str, response: Mapping[str, Any]) -> None:
-        """The answer to a function call."""
+    async def send_tool_result(
+        self, call_id: str, name: str, response: Mapping[str, Any], scheduling: str = ""
+    ) -> None:
+        """The answer to a function call; `scheduling` for one that the model did not wait for."""
         result = types.FunctionResponse(id=call_id, name=name, response=dict(response))
+        if scheduling:
+            result.scheduling = types.FunctionResponseScheduling(scheduling)
         async with self._sending():
             await self._session.send_tool_response(function_responses=[result])
 

@@ -6,6 +6,7 @@ Never two at once: the service refuses to resume a session while its old socket 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Protocol
@@ -40,8 +41,8 @@ class Line(Protocol):
 
 
 class Lines:
-    """The lines of `talk`. `dial` makes one or raises LineFailed; `do` carries out effects; `replay` asks the frontend
-    for voice from a place on; `now_ns` is the clock."""
+    """The lines of `talk`. `dial` makes one or raises LineFailed; `do` carries out effects; `now_ns` is the
+    clock."""
 
     def __init__(
         self,
@@ -51,14 +52,13 @@ class Lines:
         *,
         dial: Callable[[Plan], Awaitable[Line]],
         do: Callable[[Sequence[Effect]], None],
-        replay: Callable[[int | None], None],
         now_ns: Callable[[], int],
     ) -> None:
         self._talk, self._dialling, self._news = talk, dialling, news
-        self._dial, self._do, self._replay, self._now_ns = dial, do, replay, now_ns
+        self._dial, self._do, self._now_ns = dial, do, now_ns
         self._outbox: deque[Send] = deque()
         self._dropped = 0
-        self._wake = asyncio.Event()
+        self._wake, self._nudge = asyncio.Event(), asyncio.Event()
         self._renewal: asyncio.Future[None] | None = None
         self.up = False
         """A line is set up."""
@@ -84,17 +84,38 @@ class Lines:
             self._do([Note("line renewed", {"reason": reason})])
             self._renewal.set_result(None)
 
+    def hang_up(self) -> None:
+        """Close the line that is up, if any."""
+        if self._renewal is not None and not self._renewal.done():
+            self._renewal.set_result(None)
+
+    def nudge(self) -> None:
+        """Whether and when to dial may have changed."""
+        self._nudge.set()
+
     # The life of a line
 
     async def run(self) -> None:
         """Until cancelled."""
         while True:
+            await self._until_wanted()
             follows = await self._one()
             if follows.note:
                 self._do([Note(follows.note)])
             if follows.failure is not None:
                 self._do(self._news.down(follows.failure, self._dialling.attempts, follows.wait_s))
-            await asyncio.sleep(follows.wait_s)
+
+    async def _until_wanted(self) -> None:
+        rests = None
+        while (wait_s := self._dialling.wait_s(self._now_ns())) != 0:
+            self._nudge.clear()
+            reason = self._talk.want.reason
+            if wait_s is None and reason is not None and reason != rests:
+                rests = reason
+                self._do(self._news.resting(reason))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._nudge.wait()
 
     async def _one(self) -> Next:
         plan = self._dialling.plan()
@@ -103,27 +124,28 @@ class Lines:
         except LineFailed as failed:
             if failed.failure.fatal:
                 raise OptionError(str(failed.failure)) from failed
-            return self._dialling.could_not(plan, failed.failure)
+            return self._dialling.could_not(self._now_ns(), plan, failed.failure)
         if not self._dialling.still_fits(plan):
             await line.close()
             return Next()
         self._dialling.began(self._now_ns())
-        self.up = True
+        self.up, failure = True, None
         try:
             failure = await self._serve(line, plan)
         finally:
             self.up = False
             self._news.ended()
-            self._do(self._talk.line_down(self._now_ns()))
+            told = self._talk.told
+            self._do(self._talk.line_down(self._now_ns(), by_service=failure is not None))
             self._outbox.clear()  # what still holds is sent anew to the next line, after what it must know first
             await line.close()
-        return self._dialling.ended(self._now_ns(), failure)
+        return self._dialling.ended(self._now_ns(), plan, failure, told=told)
 
     async def _serve(self, line: Line, plan: Plan) -> Failure | None:
         renewal = self._renewal = asyncio.get_running_loop().create_future()
         resumed = plan.handle is not None
         self._do(self._talk.line_up(self._now_ns(), plan.context, resumed=resumed))
-        self._replay(self._talk.uplink.line_up())
+        self._talk.give_voice(self._now_ns())
         self._do(self._news.up(self._dialling.attempts, resumed=resumed))
         work = {asyncio.create_task(self._receive(line)), asyncio.create_task(self._carry(line))}
         try:

@@ -5,6 +5,13 @@ from __future__ import annotations
 from pipeline.live.effects import Effect, Note, State, Tell
 from pipeline.live.failures import Failure
 
+RESTS = {
+    "idle": "asleep: nobody has spoken for a while, so the paid line is closed; the next word opens it",
+    "untriggered": "asleep: the paid line is opened by a trigger",
+    "capped": "capped",
+}
+"""Why there is no line although one could be had."""
+
 
 class News:
     """About the lines to `service`. `standing_in`: what a person must always be told of it, or nothing."""
@@ -32,6 +39,12 @@ class News:
     def ended(self) -> None:
         """It is no more; why is told by `down` if there is anything to tell."""
         self._up = False
+
+    def resting(self, reason: str, words: str = "") -> list[Effect]:
+        """There is no line because none is wanted. `words`: for a person; else those of `reason`."""
+        self._kind = ""
+        state = State("waiting", words or RESTS.get(reason, reason))
+        return [state, self._connection(False, reason, 0), Note("no line is wanted", {"reason": reason})]
 
     def down(self, failure: Failure, attempt: int, wait_s: float) -> list[Effect]:
         """There is no line, and the next attempt comes in `wait_s`."""

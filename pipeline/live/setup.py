@@ -18,6 +18,8 @@ AS_GIVEN = ("labels", "tools")
 """Fields whose keys are the person's own data: their case is never changed."""
 
 
+Function = Mapping[str, Any]
+"""`name`, `description`, `parameters` (a JSON schema), `blocking`."""
 TurnDetection = Literal["server", "client"]
 DETECTION = "realtime_input_config.automatic_activity_detection"
 _MARGIN_NS = 200_000_000
@@ -37,6 +39,17 @@ class ServerVad:
 
 
 @dataclass(frozen=True)
+class Compression:
+    """The service forgets the oldest of a long conversation; without it a session ends after 15 minutes."""
+
+    enabled: bool = True
+    trigger_tokens: int | None = None
+    """The context's length at which it begins; null: the service's own, 80 % of what the model takes."""
+    target_tokens: int | None = None
+    """What is left of it then; null: half of that."""
+
+
+@dataclass(frozen=True)
 class Wanted:
     """The session that the options ask for."""
 
@@ -49,6 +62,7 @@ class Wanted:
     output_transcription: bool = True
     server_vad: ServerVad = field(default_factory=ServerVad)
     turn_detection: TurnDetection = "server"
+    compression: Compression = Compression(enabled=False)
     live: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -58,7 +72,9 @@ def instruction(text: str, file: Path | None) -> str:
     return "\n\n".join(part for part in (text, read) if part)
 
 
-def config(wanted: Wanted, *, handle: str | None = None, history_first: bool = False) -> dict[str, Any]:
+def config(
+    wanted: Wanted, *, handle: str | None = None, history_first: bool = False, functions: Sequence[Function] = ()
+) -> dict[str, Any]:
     """The fields of a `LiveConnectConfig`.
 
     `handle` resumes a session. `history_first`: a context follows that the service must take in without answering;
@@ -79,9 +95,17 @@ def config(wanted: Wanted, *, handle: str | None = None, history_first: bool = F
     vad: dict[str, Any] = {"disabled": True} if wanted.turn_detection == "client" else _vad(wanted.server_vad)
     if vad:
         ours["realtime_input_config"] = {"automatic_activity_detection": vad}
+    if wanted.compression.enabled:
+        ours["context_window_compression"] = _compression(wanted.compression)
+    if functions:
+        given = wanted.live.get("tools")
+        ours["tools"] = [*(given if isinstance(given, list) else ()), declared(functions, wanted.model)]
     if history_first:
         ours["history_config"] = {"initial_history_in_client_content": True}
-    return merged(ours, snake_keys(wanted.live))
+    live = snake_keys(wanted.live)
+    if functions:
+        live.pop("tools", None)  # both, not one over the other
+    return merged(ours, live)
 
 
 def takes_history_first(fields: Mapping[str, Any]) -> bool:
@@ -111,6 +135,28 @@ def pause_ns(fields: Mapping[str, Any]) -> int:
 
 def _detection(fields: Mapping[str, Any]) -> Mapping[str, Any]:
     return (fields.get("realtime_input_config") or {}).get("automatic_activity_detection") or {}
+
+
+def declared(functions: Sequence[Function], model: str) -> dict[str, Any]:
+    """The functions as a tool of the SDK. Whether the model waits for one is said only where `model` has a choice."""
+    return {"function_declarations": [_function(each, model) for each in functions]}
+
+
+def _function(function: Function, model: str) -> dict[str, Any]:
+    fields: dict[str, Any] = {"name": function["name"], "description": str(function.get("description") or "")}
+    if function.get("parameters"):
+        fields["parameters_json_schema"] = function["parameters"]
+    if "3.1" not in model:  # which waits for each, and knows no word for it
+        blocking = bool(function.get("blocking", True)) and "extended-thinking" not in model
+        if not blocking or "gemini-2" not in model:
+            fields["behavior"] = "BLOCKING" if blocking else "NON_BLOCKING"
+    return fields
+
+
+def _compression(compression: Compression) -> dict[str, Any]:
+    window = {} if compression.target_tokens is None else {"target_tokens": compression.target_tokens}
+    begins = {} if compression.trigger_tokens is None else {"trigger_tokens": compression.trigger_tokens}
+    return {**begins, "sliding_window": window}
 
 
 def _speech(wanted: Wanted) -> dict[str, Any]:

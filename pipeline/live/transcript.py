@@ -158,6 +158,16 @@ class Transcript:
         words = self._words.get(turn)
         return words.heard_text if words is not None else ""
 
+    def words_of(self, turn: int) -> tuple[str, str]:
+        """What the person said in `turn`, and of the answer what has come as sound, heard or not."""
+        words = self._words.get(turn)
+        return (words.person_text, words.answer.heard(words.answer.end_at)) if words is not None else ("", "")
+
+    def sound_of(self, turn: int) -> int:
+        """How much of the answer of `turn` has come, in samples of 24 kHz."""
+        words = self._words.get(turn)
+        return words.answer.end_at - words.answer.start_at if words is not None and words.sounded else 0
+
     def cut_off(self) -> None:
         """The line is gone: what waited for its turn belongs to none that can come."""
         self._person_ahead = self._machine_ahead = ""

@@ -220,6 +220,13 @@ class Turns:
             return []
         return self._end(now_ns, "interrupted", "")
 
+    def barge_in(self, now_ns: int) -> list[Change]:
+        """The answer was silenced here, before the service knows: what it still says of it ends nothing of ours."""
+        if self.turn is None or not self.turn.answering:
+            return []
+        self._owed = True
+        return self._end(now_ns, "interrupted", "")
+
     def generation_complete(self, now_ns: int) -> None:
         """All of the answer is here."""
         if self.turn is not None and self.turn.answering:
@@ -254,6 +261,11 @@ class Turns:
         turn.answering = turn.goes_on = turn.wrote = False
         turn.spoke_ns = None
         return []
+
+    def held(self, now_ns: int) -> None:
+        """The line is gone, and the turn goes on on the next one where it stands."""
+        self._owed = self._late_tool = False
+        self.touch(now_ns)
 
     def tick(self, now_ns: int, *, connected: bool, playing: bool) -> list[Change]:
         """End what has stalled. `playing`: something of the answer is still to be heard."""

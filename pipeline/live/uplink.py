@@ -113,8 +113,8 @@ class Uplink:
         """A block of voice. Kept only while a line is up; what came before is trimmed or left out. `again`: it was
         asked for, and is not live. `now_ns`: when it came; None: as it was spoken."""
         end_t = t + len(pcm) // 2 * SAMPLE_NS
-        if self._known_from_t is None:
-            self._known_from_t = t
+        if self._known_from_t is None and not again:
+            self._known_from_t = t  # what was said before, nobody will tell
         self.seen_t = end_t if self.seen_t is None else max(self.seen_t, end_t)
         self.came_ns = end_t if now_ns is None else now_ns
         self.stalled = False

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pipeline import Audio, Event, Stage
+from pipeline.config.kinds import Range
 from pipeline.config.options import OptionError
 from pipeline.config.service import choose
 from pipeline.live import effects as fx
@@ -18,6 +18,7 @@ from pipeline.live.activities import ClientVad
 from pipeline.live.backoff import Backoff
 from pipeline.live.conversation import Conversation
 from pipeline.live.dialling import Dialling, Plan
+from pipeline.live.kept import Block
 from pipeline.live.images import Images
 from pipeline.live.lines import Line, Lines
 from pipeline.live.news import News
@@ -52,6 +53,13 @@ class Session(Stage):
     server_vad: setup.ServerVad = setup.ServerVad()
     client_vad: ClientVad = ClientVad()
     visit: VisitOptions = VisitOptions()
+    idle_s: Annotated[float, Range(0, 86_400)] = 20.0
+    """Silence that closes the paid connection; the visit lives on, and the next word opens another. 0: never."""
+    resumption: bool = True
+    """A session goes on by its handle on the next connection; else by its transcript."""
+    lifetime_s: Annotated[float, Range(0, 86_400)] = 570.0
+    """A connection is changed, in a gap, before it is so old: the service ends it at 10 min. 0: when it says so."""
+    compression: setup.Compression = setup.Compression()
     live: dict[str, Any] = {}
     """Any other field of the SDK's LiveConnectConfig, in its own words; over what the options above say."""
 
@@ -74,6 +82,7 @@ class Session(Stage):
             output_transcription=self.output_transcription,
             server_vad=self.server_vad,
             turn_detection=self.turn_detection,
+            compression=self.compression,
             live=self.live,
         )
         fields = setup.config(self._wanted, handle="checked", history_first=True)
@@ -101,17 +110,19 @@ class Session(Stage):
             ends_after_s=self.visit.ends_after_s,
             has_tools="tools" in self.brief.peers,
             line_for=f"{self._service} {self.model}",
+            idle_s=self.idle_s,
+            lifetime_s=self.lifetime_s,
+            resumes=self.resumption,
             client_vad=self.client_vad if self.turn_detection == "client" else None,
             pause_ns=self._pause_ns,
         )
         self._news = News(self._service, service.standing_in(os.environ) if self._service == "simulator" else "")
         self._lines = Lines(
             self._talk,
-            Dialling(self._talk, Backoff(random.random)),
+            Dialling(self._talk, Backoff(random.random), resumes=self.resumption),
             self._news,
             dial=self._dial,
             do=self._do,
-            replay=partial(self.replay_from, "voice"),
             now_ns=self.now_ns,
         )
         self._images = Images()
@@ -131,20 +142,21 @@ class Session(Stage):
 
     async def _dial(self, plan: Plan) -> Line:
         target = service.target(self._service, os.environ, self.run_dir)
-        fields = setup.config(self._wanted, handle=plan.handle, history_first=bool(plan.context))
+        functions = self._talk.functions.declared
+        fields = setup.config(self._wanted, handle=plan.handle, history_first=bool(plan.context), functions=functions)
         return await self._gemini.dial(target, self.model, fields)
 
     # -- the bus
 
     def replay_place(self, stream: str) -> int | None:
-        """Voice is wanted when a line is up: until then the frontend keeps it."""
-        return self._talk.uplink.place() if self._lines.up else self.now_ns()
+        """From where voice is wanted. It is kept here until there is a line that is given it."""
+        return self._talk.voice_place()
 
     def on_audio(self, audio: Audio) -> None:
         """Voice, live or replayed."""
         if audio.t is not None:
-            again = audio.replay is not None
-            self._talk.uplink.audio(audio.t, audio.pcm, gated=audio.gated, again=again, now_ns=self.now_ns())
+            block = Block(audio.t, audio.pcm, audio.gated)
+            self._talk.voice(self.now_ns(), block, again=audio.replay is not None)
             self._lines.voice_came()
 
     def on_speech_started(self, event: Event) -> None:
@@ -197,7 +209,26 @@ class Session(Stage):
         """A function has answered."""
         response = event.body.get("response")
         given = response if isinstance(response, dict) else {"result": response}
-        self._do(self._talk.tool_result(self.now_ns(), str(event.body.get("id")), given))
+        when = "silent" if event.body.get("silent") else str(event.body.get("scheduling") or "")
+        self._do(self._talk.tool_result(self.now_ns(), str(event.body.get("id")), given, when.upper()))
+
+    def on_tools(self, event: Event) -> None:
+        """The functions that the model may call."""
+        declarations = event.body.get("declarations")
+        self._do(self._talk.tools(declarations if isinstance(declarations, list) else []))
+
+    def on_end_visit(self, _event: Event) -> None:
+        """They have said goodbye."""
+        self._do(self._talk.end_visit(self.now_ns()))
+
+    def on_trigger(self, _event: Event) -> None:
+        """Somebody wants to be listened to."""
+        self._do(self._talk.triggered(self.now_ns()))
+
+    def on_barge_in(self, event: Event) -> None:
+        """The person speaks over the answer."""
+        if event.body.get("verdict") == "confirmed":
+            self._do(self._talk.barge_in(self.now_ns()))
 
     def on_source_ended(self, _event: Event) -> None:
         """No more voice comes."""
@@ -228,6 +259,10 @@ class Session(Stage):
                     self.state(name, reason)
                 case fx.Renew(reason):
                     self._lines.renew(reason)
+                case fx.HangUp():
+                    self._lines.hang_up()
+                case fx.Dial():
+                    self._lines.nudge()
                 case _:
                     self._lines.send(effect)
 

@@ -9,6 +9,7 @@ from typing import Any
 from pipeline.live import effects as fx
 from pipeline.live import messages as m
 from pipeline.live.conversation import Conversation
+from pipeline.live.kept import Block
 from pipeline.live.memory import Memory
 from pipeline.live.tables import memory_of
 from pipeline.live.uplink import SAMPLE_NS
@@ -47,7 +48,7 @@ class Talk:
     def up(self, resumed: bool = False) -> list[fx.Effect]:
         handle = self.core.resumption.handle if resumed else None
         effects = self.do(self.core.line_up(self.now, self.core.context(handle), resumed=resumed))
-        self.core.uplink.line_up()
+        self.core.give_voice(self.now)
         return effects
 
     def down(self) -> list[fx.Effect]:
@@ -56,7 +57,7 @@ class Talk:
     def voice_to(self, t: int) -> None:
         """Voice comes in up to `t`, and is sent if a line is up."""
         begin = self.core.uplink.seen_t or t - S
-        self.core.uplink.audio(begin, bytes(2 * ((t - begin) // SAMPLE_NS)))
+        self.core.voice(t, Block(begin, bytes(2 * ((t - begin) // SAMPLE_NS))))
         while self.core.uplink.take() is not None:
             pass
 

@@ -106,7 +106,8 @@ def test_a_call_is_published_until_its_result_came_and_is_answered_once() -> Non
     [call] = [effect for effect in effects if isinstance(effect, fx.Tell) and effect.name == "tool_call"]
     assert (call.sticky, call.key) == (True, "c1")
     result = talk.do(talk.core.tool_result(talk.now, "c1", {"ok": True}))
-    assert result == [fx.Unstick("tool_call", "c1"), fx.SendToolResult("c1", "f", {"ok": True})]
+    assert fx.Unstick("tool_call", "c1") in result
+    assert sent(result) == [fx.SendToolResult("c1", "f", {"ok": True})]
     assert sent(talk.do(talk.core.tool_result(talk.now, "c1", {"ok": True}))) == []
 
 
@@ -311,15 +312,17 @@ def test_a_go_away_rolls_in_a_gap_or_just_before_its_time_is_over() -> None:
     assert not any(isinstance(effect, fx.Renew) for effect in talk.done)
     talk.says(m.TurnComplete())
     talk.hears(1, 48_000)
-    talk.wait(0.1)
-    assert fx.Renew("the service asked for it") in talk.done
+    talk.wait(1)
+    assert not any(isinstance(effect, fx.Renew) for effect in talk.done), "a handle that knows the turn may come yet"
+    talk.wait(3)
+    assert fx.Renew("the service will hang up") in talk.done
     talk.done.clear()
     talk.asks()
     talk.says(m.GoAway(10.0))
     for _ in range(9):
         talk.says(SECOND)
         talk.wait(1)
-    assert fx.Renew("the service asked for it") in talk.done
+    assert fx.Renew("the service will hang up") in talk.done
 
 
 def test_it_is_at_rest_when_the_source_has_ended_and_all_is_answered_and_heard() -> None:
