@@ -3,7 +3,7 @@
 Decisions are made without I/O (conversation.py, turn_taking.py, vad.py, …); connection.py and server.py carry them out.
 """
 
-from pipeline.simulator.script_file import ScriptError
+from pipeline.simulator.script_place import ScriptError
 from pipeline.simulator.server import Server
 
 __all__ = ["ScriptError", "Server"]

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline.simulator.fault import Freeze, Outage, Pongs
 from pipeline.simulator.wire import Message
 
 
@@ -17,10 +18,18 @@ class Send:
 
 @dataclass(frozen=True)
 class Close:
-    """Close the connection; 1006 cuts it without a close frame."""
+    """Close the connection; 1006 cuts it without a close frame. `torn`: in the middle of a frame."""
 
     code: int
     reason: str
+    torn: bool = False
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Send these words as they stand."""
+
+    text: str
 
 
 @dataclass(frozen=True)
@@ -56,4 +65,4 @@ class Note:
     fields: dict[str, Any] = field(default_factory=dict)
 
 
-Action = Send | Close | Render | Received | Note
+Action = Send | Raw | Close | Render | Received | Note | Freeze | Pongs | Outage

@@ -2,15 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
-from pipeline.simulator.actions import Action, Close, Note, Received, Render, Send
+from pipeline.simulator.actions import Action, Close, Note, Raw, Received, Render, Send
 from pipeline.simulator.conversation import Conversation
+from pipeline.simulator.fault import Act, Freeze, Outage, Pongs
 from pipeline.simulator.journal import Journal
 from pipeline.simulator.refusal import Refused
+from pipeline.simulator.socket import Socket
 from pipeline.simulator.speech import Speech, Voice, joined
 from pipeline.simulator.wire import read_frame, write_frame
 
@@ -23,13 +24,22 @@ CUT = 1006
 class Connection:
     """Lives as long as the socket."""
 
-    def __init__(self, ws: ServerConnection, number: int, conversation: Conversation, voice: Voice, journal: Journal):
+    def __init__(
+        self,
+        ws: Socket,
+        number: int,
+        conversation: Conversation,
+        voice: Voice,
+        journal: Journal,
+        outage: Callable[[Outage], None],
+    ) -> None:
+        self._outage = outage
         self._ws = ws
         self._number = number
         self._conversation = conversation
         self._voice = voice
         self._journal = journal
-        self._outbox: asyncio.Queue[tuple[Send, bytes] | Close] = asyncio.Queue()
+        self._outbox: asyncio.Queue[tuple[Send | Raw, bytes] | Close] = asyncio.Queue()
         self._waiting_bytes = 0
         self._closed_by_us = False
         self._due_ns: int | None = None
@@ -48,6 +58,7 @@ class Connection:
                     for task in background:
                         task.cancel()
         finally:
+            self._conversation.end(time.monotonic_ns())
             protocol = self._ws.protocol
             by_us = self._closed_by_us or (protocol.close_sent and not protocol.close_rcvd_then_sent)
             fields = {
@@ -56,6 +67,14 @@ class Connection:
                 "by": "server" if by_us else "client",
             }
             self._journal.write(self._number, "close", fields)
+
+    def strike(self, act: Act) -> None:
+        """A fault from outside strikes now."""
+        self._carry_out(self._conversation.strike(act, time.monotonic_ns()))
+
+    async def leave(self) -> None:
+        """Say goodbye: the server stops."""
+        await self._ws.close(1001)
 
     async def _read(self) -> None:
         try:
@@ -73,8 +92,8 @@ class Connection:
         try:
             while True:
                 match await self._outbox.get():
-                    case Close(code=code) if code == CUT:
-                        self._ws.transport.abort()
+                    case Close(code=code, torn=torn) if code == CUT:
+                        await self._ws.cut(torn=torn)
                         return
                     case Close(code=code, reason=reason):
                         await self._ws.close(code, reason)
@@ -106,8 +125,14 @@ class Connection:
     def _carry_out(self, actions: Iterable[Action]) -> None:
         for action in actions:
             match action:
-                case Send():
+                case Send() | Raw():
                     self._post(action)
+                case Freeze(ms=ms):
+                    self._ws.freeze(ms / 1000)
+                case Pongs(late_ms=late_ms):
+                    self._ws.late_pongs(None if late_ms is None else late_ms / 1000)
+                case Outage():
+                    self._outage(action)
                 case Close():
                     self._closed_by_us = True
                     self._outbox.put_nowait(action)
@@ -122,8 +147,8 @@ class Connection:
             self._due_ns = due_ns
             self._due_changed.set()
 
-    def _post(self, send: Send) -> None:
-        frame = write_frame(send.message)
+    def _post(self, send: Send | Raw) -> None:
+        frame = write_frame(send.message) if isinstance(send, Send) else send.text.encode()
         self._waiting_bytes += len(frame)
         if self._waiting_bytes > OUTBOX_BYTES:
             self._journal.write(

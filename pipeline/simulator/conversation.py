@@ -1,33 +1,30 @@
 """One connection's conversation, without I/O: messages and time in, actions out."""
 
-from collections import Counter
 from typing import Any
 
-from pipeline.simulator.actions import Action, Close, Note, Send
-from pipeline.simulator.ear import Ear, Heard
-from pipeline.simulator.faults import Faults
+from pipeline.simulator.actions import Action, Close, Note, Raw, Send
+from pipeline.simulator.fault import Act, Freeze, GoAway, Handles, Outage, Pongs, Say, Shut, Silent
+from pipeline.simulator.faults import MS, Faults
 from pipeline.simulator.fields import flag, items, table, text, words
 from pipeline.simulator.life import Life
-from pipeline.simulator.memory import Memory
-from pipeline.simulator.refusal import Refused, invalid_argument, unknown_name
+from pipeline.simulator.memory import Memory, Session
+from pipeline.simulator.refusal import Refused, cut, invalid_argument, unknown_name
 from pipeline.simulator.session_setup import Setup, read_setup
 from pipeline.simulator.speech import Speech
-from pipeline.simulator.turn_taking import Turn, TurnTaking
-from pipeline.simulator.usage import IMAGE, audio_tokens, text_tokens
-from pipeline.simulator.vad import RATE, Edge
-from pipeline.simulator.wire import Message, read_base64
+from pipeline.simulator.turn_taking import TurnTaking
+from pipeline.simulator.uplink import Uplink
+from pipeline.simulator.usage import text_tokens
+from pipeline.simulator.wire import Message
 
 SETUP_DEADLINE_NS = 30 * 10**9
 MESSAGES = ("setup", "clientContent", "realtimeInput", "toolResponse", "contextUpdate")
-REALTIME = ("activityStart", "audio", "mediaChunks", "video", "text", "activityEnd", "audioStreamEnd")
-"""In the order in which they are taken when one message holds several."""
 
 
 class Conversation:
     """Feed it messages, time and rendered speech; carry out the actions it returns, in order.
 
     A client that may not come in (`turned_away`) is told so when its first message arrives, so that it reads the reason
-    instead of failing to send.
+    instead of failing to send. Say `end` when its socket is gone: until then nobody can resume its session.
     """
 
     def __init__(self, life: Life, version: str, now_ns: int, turned_away: Refused | None = None) -> None:
@@ -36,16 +33,16 @@ class Conversation:
         self._version = version
         self._opened_ns = now_ns
         self._actions: list[Action] = []
-        self._faults = Faults(life)
+        self._faults = Faults(life.plan, self._strike)
         self._setup: Setup | None = None
+        self._session: Session | None = None
         self._turns: TurnTaking | None = None
-        self._ear = Ear(None)
+        self._uplink: Uplink | None = None
         self._closed = False
+        self._silent = False
         self._history = False
         self._typed: list[str] = []
-        self._speech_from: int | None = None
-        self._counted_to = 0
-        self._images = 0
+        self._plan_end(now_ns)
         self._faults.moment("connect", now_ns)
 
     def receive(self, message: Message, now_ns: int) -> list[Action]:
@@ -73,12 +70,26 @@ class Conversation:
         """Everything that is due by now."""
         if self._turns is not None and not self._closed:
             self._turns.advance(now_ns)
-        for action in [] if self._closed else self._faults.take(now_ns):
-            self._emit(action)
+        for act in [] if self._closed else self._faults.take(now_ns):
+            self._strike(act)
+        if not self._closed:
+            self._hold_limits(now_ns)
         if self._setup is None and not self._closed and now_ns - self._opened_ns >= SETUP_DEADLINE_NS:
             words = "Deadline expired before operation could complete."
             self._refuse(Refused(1011, words, "no setup came for 30 s"))
         return self._taken()
+
+    def strike(self, act: Act, now_ns: int) -> list[Action]:
+        """A fault from outside strikes now."""
+        self._faults.add(act, now_ns)
+        return self.advance(now_ns)
+
+    def end(self, now_ns: int) -> None:
+        """The socket is gone."""
+        self._closed = True
+        if self._session is not None and self._session.open:
+            self._session.open = False
+            self._session.lived_ns += now_ns - self._opened_ns
 
     @property
     def next_due_ns(self) -> int | None:
@@ -86,6 +97,7 @@ class Conversation:
         if self._closed:
             return None
         due = [self._faults.due_ns, self._turns.due_ns if self._turns else self._opened_ns + SETUP_DEADLINE_NS]
+        due.append(self._session_ends_ns)
         return min((when for when in due if when is not None), default=None)
 
     # Messages ---------------------------------------------------------------------------------------------------------
@@ -110,7 +122,7 @@ class Conversation:
         body = table(message[kinds[0]], kinds[0])
         {
             "clientContent": self._client_content,
-            "realtimeInput": self._realtime_input,
+            "realtimeInput": self._listening.take,
             "toolResponse": self._tool_response,
             "contextUpdate": self._context_update,
         }[kinds[0]](body, now_ns)
@@ -118,17 +130,23 @@ class Conversation:
     def _begin(self, message: Message, now_ns: int) -> None:
         self._note("in", message=message)
         setup = read_setup(message, self._life.script, self._version)
-        memory = self._life.handles.resume(setup.handle, now_ns) if setup.handle else Memory()
-        self._setup, self._ear = setup, Ear(setup.detection)
+        if setup.handle:
+            self._faults.moment("resume", now_ns)
+            for act in self._faults.take(now_ns):
+                self._strike(act)
+            if self._closed:
+                return
+        session, memory = self._life.session(), Memory()
+        if setup.handle:
+            session, memory = self._life.handles.resume(setup.handle, now_ns)
+        self._setup, self._session = setup, session
         self._history = setup.starts_with_history
-        self._turns = TurnTaking(self._life, setup, memory, self._faults, self._emit)
-        self._note("setup", model=setup.model, resumed=bool(setup.handle), turns=memory.turns)
+        self._turns = TurnTaking(self._life, setup, session, memory, self._faults, self._emit)
+        self._uplink = Uplink(setup, session, self._turns, self._faults, self._emit)
+        self._note("setup", model=setup.model, resumed=bool(setup.handle), turns=memory.turns, session=session.number)
         self._emit(Send({"setupComplete": {}}))
         self._faults.moment("setup", now_ns)
-        if setup.handle is not None:
-            handle = self._life.handles.issue(memory, now_ns)
-            self._emit(Send({"sessionResumptionUpdate": {"newHandle": handle, "resumable": True}}))
-            self._note("handle", handle=handle, turns=memory.turns)
+        self._turns.offer_handle(now_ns)
 
     def _client_content(self, body: Message, now_ns: int) -> None:
         self._note("in", message={"clientContent": body})
@@ -150,79 +168,8 @@ class Conversation:
         turns.interrupt(now_ns)
         self._typed += typed
         if complete:
-            self._commit_text(" ".join(self._typed), now_ns)
+            self._listening.commit_text(" ".join(self._typed), now_ns)
             self._typed = []
-
-    def _realtime_input(self, body: Message, now_ns: int) -> None:
-        for name in body:
-            if name not in REALTIME:
-                raise unknown_name(name, "realtime_input")
-        given = {name: body[name] for name in REALTIME if body.get(name) is not None}
-        for name, value in given.items():
-            if name in ("audio", "video"):
-                self._media(table(value, name), name, now_ns)
-            elif name == "mediaChunks":
-                for blob in items(value, name):
-                    chunk = table(blob, name)
-                    kind = "video" if text(chunk.get("mimeType"), name).startswith("image/") else "audio"
-                    self._media(chunk, kind, now_ns)
-            elif name == "text":
-                self._note("in", message={"realtimeInput": {"text": value}})
-                typed = text(value, "text")
-                self._running.interrupt(now_ns)
-                self._commit_text(typed, now_ns)
-            else:
-                self._note("in", message={"realtimeInput": {name: value}})
-                self._signal(name, now_ns)
-
-    def _media(self, blob: Message, kind: str, now_ns: int) -> None:
-        if kind == "video":
-            mime = text(blob.get("mimeType"), "mimeType")
-            if not mime.startswith("image/"):
-                raise invalid_argument(f"video must be image/jpeg or another image, not {mime or 'without a type'}")
-            size = len(read_base64(blob.get("data")))
-            self._images += 1
-            self._note("in", message={"realtimeInput": {"video": {"mimeType": mime, "bytes": size}}})
-            return
-        setup = self._setup
-        assert setup is not None
-        if setup.detection is None and self._speech_from is None:
-            raise invalid_argument("audio outside activityStart and activityEnd, while automatic detection is disabled")
-        heard = self._ear.hear(blob)
-        self._note_audio(heard)
-        for edge in heard.edges:
-            self._edge(edge, now_ns)
-
-    def _note_audio(self, heard: Heard) -> None:
-        received = heard.received
-        count = len(received.pcm) // 2
-        audio = {
-            "bytes": len(received.pcm),
-            "rate": received.rate,
-            "first": received.first,
-            "last": received.first + count - 1,
-        }
-        self._note("in", message={"realtimeInput": {"audio": audio}})
-        self._emit(received)
-        if not heard.rate_given and received.first == 0:
-            self._note("note", text="audio without a rate is taken for 16000 Hz; write audio/pcm;rate=16000")
-
-    def _signal(self, name: str, now_ns: int) -> None:
-        """activityStart, activityEnd, audioStreamEnd."""
-        setup = self._setup
-        assert setup is not None
-        if name == "audioStreamEnd":
-            edge = self._ear.pause()
-            if edge:
-                self._edge(edge, now_ns)
-            return
-        if setup.detection is not None:
-            words = "Explicit activity control is not supported when automatic activity detection is enabled."
-            raise Refused(1007, words, f"{name} needs automatic_activity_detection: {{disabled: true}}")
-        started = name == "activityStart"
-        if started == (self._speech_from is not None):
-            raise invalid_argument(f"{name} while an activity is {'under way' if started else 'not under way'}")
-        self._edge(Edge(started, self._ear.position), now_ns)
 
     def _tool_response(self, body: Message, now_ns: int) -> None:
         self._note("in", message={"toolResponse": body})
@@ -241,41 +188,81 @@ class Conversation:
         self._note("in", message={"contextUpdate": body})
         self._setup = self._running.setup = self._running.setup.with_update(body)
 
-    # Turns ------------------------------------------------------------------------------------------------------------
-
-    def _edge(self, edge: Edge, now_ns: int) -> None:
-        if edge.started:
-            self._speech_from = edge.sample
-            self._note("speech_started", sample=edge.sample)
-            self._faults.moment("speech", now_ns)
-            self._running.speech_started(now_ns)
-            return
-        begun = edge.sample if self._speech_from is None else self._speech_from
-        self._speech_from = None
-        seconds = (edge.sample - begun) / RATE
-        self._note("speech_ended", sample=edge.sample, seconds=round(seconds, 3))
-        self._running.commit(Turn("speech", seconds=seconds, tokens=self._input_tokens(seconds, "")), now_ns)
-
-    def _commit_text(self, typed: str, now_ns: int) -> None:
-        self._running.commit(Turn("text", typed=typed, tokens=self._input_tokens(0.0, typed)), now_ns)
-
-    def _input_tokens(self, seconds: float, typed: str) -> "Counter[str]":
-        if self._running.setup.counts_silence:
-            seconds = (self._ear.position - self._counted_to) / RATE
-            self._counted_to = self._ear.position
-        tokens = Counter({"AUDIO": audio_tokens(seconds), "TEXT": text_tokens(typed), "IMAGE": IMAGE * self._images})
-        self._images = 0
-        return tokens
-
     @property
     def _running(self) -> TurnTaking:
         assert self._turns is not None  # `_take` lets nothing pass before the setup
         return self._turns
 
+    @property
+    def _listening(self) -> Uplink:
+        assert self._uplink is not None
+        return self._uplink
+
+    # Ends and faults --------------------------------------------------------------------------------------------------
+
+    def _plan_end(self, now_ns: int) -> None:
+        """A connection lives so long, whatever is said on it."""
+        limits = self._life.script.limits
+        if limits.connection_s is None:
+            return
+        ends_ms = round(limits.connection_s * 1000)
+        if limits.go_away_s is None:
+            self._faults.add(Shut(1011, "Deadline expired before operation could complete."), now_ns + ends_ms * MS)
+            return
+        lives_ms = min(ends_ms, round(limits.go_away_s * 1000))
+        self._faults.add(GoAway(f"{lives_ms / 1000:g}s", lives_ms), now_ns + (ends_ms - lives_ms) * MS)
+
+    @property
+    def _session_ends_ns(self) -> int | None:
+        """When the session has lived too long; None: never."""
+        if self._session is None or self._setup is None or self._setup.compresses:
+            return None
+        limits = self._life.script.limits
+        life_s = limits.video_s if self._session.saw_images else limits.audio_s
+        return None if life_s is None else self._opened_ns + round(life_s * 1e9) - self._session.lived_ns
+
+    def _hold_limits(self, now_ns: int) -> None:
+        ends_ns = self._session_ends_ns
+        if ends_ns is None or self._session is None or self._turns is None:
+            return
+        most = self._life.script.limits.context_tokens
+        held = self._turns.memory.tokens.total()
+        if now_ns >= ends_ns:
+            self._session.ended = True
+            kind = "with images" if self._session.saw_images else "of audio alone"
+            self._refuse(Refused(1008, "The operation was aborted.", f"a session {kind} without compression is over"))
+        elif most is not None and held > most:
+            self._session.ended = True
+            words = f"The input token count ({held}) exceeds the maximum number of tokens allowed ({most:.0f})."
+            self._refuse(Refused(1007, words, "the context is full, and nothing compresses it"))
+
+    def _strike(self, act: Act) -> None:
+        if self._closed:
+            return
+        self._note("fault", act=type(act).__name__, **vars(act))
+        match act:
+            case Shut(code=code, reason=reason, torn=torn):
+                self._emit(Close(code, cut(reason), torn))
+            case GoAway(time_left=time_left):
+                self._emit(Send({"goAway": {} if time_left is None else {"timeLeft": time_left}}))
+            case Say(messages=messages):
+                for message in messages:
+                    self._emit(Raw(message) if isinstance(message, str) else Send(message))
+            case Silent():
+                self._silent = True
+            case Freeze() | Pongs() | Outage():
+                self._emit(act)
+            case Handles(how="forgotten"):
+                self._life.handles.forget()
+            case Handles(how="blank"):
+                self._life.handles.blank()
+            case _ if self._turns is not None:
+                self._turns.strike(act)
+
     # Actions ----------------------------------------------------------------------------------------------------------
 
     def _emit(self, action: Action) -> None:
-        if self._closed:
+        if self._closed or (self._silent and isinstance(action, Send | Raw)):
             return
         self._actions.append(action)
         self._closed = isinstance(action, Close)

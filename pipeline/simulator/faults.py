@@ -1,21 +1,21 @@
 """Faults of one connection: which are due when."""
 
-from pipeline.simulator.actions import Action, Close, Note, Send
-from pipeline.simulator.life import Life
-from pipeline.simulator.refusal import cut
-from pipeline.simulator.script import Fault
+from collections.abc import Callable
+
+from pipeline.simulator.fault import Act, GoAway, Handles, Plan, Wedged
 
 MS = 1_000_000
-_AFTER_GO_AWAY = (1008, "The operation was aborted.")
-"""What ends a connection that was told to leave and stayed."""
+MANNERS = (Wedged, Handles)
+"""These change how things are done from that moment on, so they strike within it; all else when its time has come."""
 
 
 class Faults:
-    """The script's faults as they come due on one connection. Moments are counted over the whole life of the server."""
+    """The script's faults as they come due on one connection."""
 
-    def __init__(self, life: Life) -> None:
-        self._life = life
-        self._due: list[tuple[int, Fault]] = []
+    def __init__(self, plan: Plan, manners: Callable[[Act], None]) -> None:
+        self._plan = plan
+        self._manners = manners
+        self._due: list[tuple[int, Act]] = []
 
     @property
     def due_ns(self) -> int | None:
@@ -24,26 +24,21 @@ class Faults:
 
     def moment(self, name: str, now_ns: int) -> None:
         """Such a moment has come: start the clocks of the faults that wait for it."""
-        self._life.moments[name] += 1
-        count = self._life.moments[name]
-        for fault in self._life.script.faults:
-            if fault.when == name and fault.nth in (None, count):
-                self._due.append((now_ns + fault.after_ms * MS, fault))
+        for after_ms, act in self._plan.moment(name):
+            if after_ms == 0 and isinstance(act, MANNERS):
+                self._manners(act)
+            else:
+                self.add(act, now_ns + after_ms * MS)
 
-    def take(self, now_ns: int) -> list[Action]:
-        """What has come due."""
+    def add(self, act: Act, due_ns: int) -> None:
+        """`act` strikes at `due_ns`."""
+        self._due.append((due_ns, act))
+
+    def take(self, now_ns: int) -> list[Act]:
+        """What has come due, in order."""
         struck = sorted((entry for entry in self._due if entry[0] <= now_ns), key=lambda entry: entry[0])
         self._due = [entry for entry in self._due if entry[0] > now_ns]
-        return [action for _, fault in struck for action in self._strike(fault, now_ns)]
-
-    def _strike(self, fault: Fault, now_ns: int) -> list[Action]:
-        if fault.close is not None:
-            code, reason = fault.close
-            return [Note("fault", {"when": fault.when, "close": code}), Close(code, cut(reason))]
-        assert fault.go_away_ms is not None
-        end = Fault(when=fault.when, close=_AFTER_GO_AWAY)
-        self._due.append((now_ns + fault.go_away_ms * MS, end))
-        return [
-            Note("fault", {"when": fault.when, "go_away_ms": fault.go_away_ms}),
-            Send({"goAway": {"timeLeft": f"{fault.go_away_ms / 1000:g}s"}}),
-        ]
+        for due_ns, act in struck:
+            if isinstance(act, GoAway) and act.lives_ms is not None:
+                self.add(act.end, due_ns + act.lives_ms * MS)
+        return [act for _, act in struck]

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pipeline.simulator.actions import Received, Send
+from pipeline.simulator.actions import Raw, Received, Send
 from pipeline.simulator.wire import Message, read_base64
 
 
@@ -37,10 +37,11 @@ class Journal:
             line = {"ns": time.monotonic_ns(), "connection": connection, "event": event} | fields
             self._append(self._log, json.dumps(line, default=str).encode("ascii") + b"\n")
 
-    def sent(self, connection: int, send: Send) -> None:
+    def sent(self, connection: int, send: Send | Raw) -> None:
         """One message to the client."""
         if self._log is not None:
-            self.write(connection, "out", {"message": readable(send)})
+            fields = {"message": readable(send)} if isinstance(send, Send) else {"raw": send.text}
+            self.write(connection, "out", fields)
 
     def audio_name(self, connection: int) -> str | None:
         """The file with this connection's sound, if it is kept."""

@@ -1,11 +1,11 @@
 """What all connections of one server share."""
 
 import itertools
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from pipeline.simulator.memory import Handles
+from pipeline.simulator.fault import Plan
+from pipeline.simulator.memory import Handles, Session
 from pipeline.simulator.script import Script
 
 
@@ -15,7 +15,16 @@ class Life:
 
     script: Script
     notice_due: bool = False
-    handles: Handles = field(default_factory=Handles)
-    moments: Counter[str] = field(default_factory=Counter)
+    handles: Handles = field(init=False)
+    plan: Plan = field(init=False)
     connections: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     calls: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    _sessions: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def __post_init__(self) -> None:
+        self.handles = Handles(self.script.limits.handle_s)
+        self.plan = Plan.of(self.script.faults, self.script.seed)
+
+    def session(self) -> Session:
+        """A fresh one."""
+        return Session(next(self._sessions))

@@ -17,7 +17,7 @@ TURNS_KEPT = 400
 HANDLES_KEPT = 1000
 """Newest handles kept; the oldest becomes unknown."""
 
-HANDLE_LIFE_NS = 2 * 3600 * 10**9
+HANDLE_LIFE_S = 2 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -51,26 +51,61 @@ class Memory:
         return next((said.text for said in reversed(self.said) if said.who == "user"), "")
 
 
+@dataclass(eq=False)
+class Session:
+    """One session of the service over all its connections."""
+
+    number: int
+    open: bool = True
+    """A connection holds it: nobody else may resume it meanwhile."""
+    wedged: bool = False
+    """It transcribes and never answers."""
+    saw_images: bool = False
+    lived_ns: int = 0
+    """Connected, before the connection under way."""
+    ended: bool = False
+    """It lived too long: its handles are good for nothing."""
+
+
 class Handles:
     """Every handle that this server has issued."""
 
-    def __init__(self) -> None:
-        self._kept: OrderedDict[str, tuple[Memory, int]] = OrderedDict()
+    def __init__(self, life_s: float | None = HANDLE_LIFE_S) -> None:
+        self._life_ns = None if life_s is None else round(life_s * 1e9)
+        self._kept: OrderedDict[str, tuple[Session, Memory, int]] = OrderedDict()
 
-    def issue(self, memory: Memory, now_ns: int) -> str:
+    def issue(self, session: Session, memory: Memory, now_ns: int) -> str:
         """A new handle to `memory`."""
         handle = secrets.token_urlsafe(24)
-        self._kept[handle] = (memory, now_ns)
+        self._kept[handle] = (session, memory, now_ns)
         while len(self._kept) > HANDLES_KEPT:
             self._kept.popitem(last=False)
         return handle
 
-    def resume(self, handle: str, now_ns: int) -> Memory:
-        """The memory behind a handle. Raises `Refused`: 1007 if it is unknown, 1008 if it is too old."""
+    def resume(self, handle: str, now_ns: int) -> tuple[Session, Memory]:
+        """What a handle brings back; the session is then open.
+
+        Raises `Refused`: 1007 if the handle is unknown, 1008 if it or its session is over, 1011 while a connection of
+        the session is open.
+        """
         found = self._kept.get(handle)
         if found is None:
             raise Refused(1007, "Invalid session handle", "this server never issued that handle, or it was restarted")
-        memory, issued_ns = found
-        if now_ns - issued_ns > HANDLE_LIFE_NS:
-            raise Refused(1008, "BidiGenerateContent session not found", "the handle is older than two hours")
-        return memory
+        session, memory, issued_ns = found
+        if self._life_ns is not None and now_ns - issued_ns > self._life_ns:
+            raise Refused(1008, "BidiGenerateContent session not found", "the handle is too old")
+        if session.ended:
+            raise Refused(1008, "BidiGenerateContent session not found", "the session was ended by its limits")
+        if session.open:
+            raise Refused(1011, "Internal error encountered.", "the session's old connection is still open")
+        session.open = True
+        return session, memory
+
+    def forget(self) -> None:
+        """No handle issued so far is known any more."""
+        self._kept.clear()
+
+    def blank(self) -> None:
+        """What was issued so far brings an empty conversation back."""
+        for handle, (session, _, issued_ns) in self._kept.items():
+            self._kept[handle] = (session, Memory(), issued_ns)

@@ -7,9 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-MOMENTS = ("connect", "setup", "speech", "turn", "answer", "tool")
-"""When a fault's clock starts: socket open and setup not answered; setup answered; a person began to speak; a turn was
-committed; the first sound of an answer left; a function call left."""
+from pipeline.simulator.fault import Fault
 
 _BLANK = re.compile(r"\{([A-Za-z0-9_.]+)\}")
 _BLANK_NAME = re.compile(r"result(\.\w+)*|previous|turn|\d+")
@@ -41,17 +39,20 @@ class Reply:
 
 
 @dataclass(frozen=True)
-class Fault:
-    """Something goes wrong `after_ms` after the `nth` such moment in the server's life (None: after each).
+class Limits:
+    """What the service ends by itself, in seconds; None: never.
 
-    Exactly one of `go_away_ms` (the connection is told to leave and is closed when that time is over) and `close`.
+    A connection after `connection_s`, announced `go_away_s` before (None: not at all). A session, over all its
+    connections, after `audio_s` or, once it has seen an image, after `video_s`, and when its context holds more than
+    `context_tokens`; compression lifts these three. A handle `handle_s` after it was issued.
     """
 
-    when: str
-    nth: int | None = None
-    after_ms: int = 0
-    go_away_ms: int | None = None
-    close: tuple[int, str] | None = None
+    connection_s: float | None = 590.0
+    go_away_s: float | None = 50.0
+    audio_s: float | None = 900.0
+    video_s: float | None = 120.0
+    context_tokens: float | None = 131_072.0
+    handle_s: float | None = 7200.0
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,8 @@ class Script:
     think_ms: int = 200
     speed: float = 3.0
     chunk_bytes: tuple[int, ...] = (2400, 7680, 9600, 15360)
+    seed: int = 0
+    limits: Limits = field(default_factory=Limits)
     keys: frozenset[str] | None = None
     models: tuple[str, ...] = ("*gemini*",)
 

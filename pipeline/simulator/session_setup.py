@@ -58,6 +58,7 @@ class Setup:
     handle: str | None = None
     instruction: str = ""
     starts_with_history: bool = False
+    compresses: bool = False
 
     @property
     def ends_turn_at_call(self) -> bool:
@@ -104,7 +105,18 @@ def read_setup(message: Message, script: Script, version: str) -> Setup:
         starts_with_history=flag(
             table(setup.get("historyConfig"), "historyConfig").get("initialHistoryInClientContent"), "historyConfig"
         ),
+        compresses=_compresses(table(setup.get("contextWindowCompression"), "contextWindowCompression")),
     )
+
+
+def _compresses(asked: Message) -> bool:
+    """Without a mechanism (there is but one, the sliding window) nothing is compressed."""
+    _only(asked, frozenset(["triggerTokens", "slidingWindow"]), "setup.context_window_compression")
+    whole(asked.get("triggerTokens"), "triggerTokens", 0)
+    window = table(asked.get("slidingWindow"), "slidingWindow")
+    _only(window, frozenset(["targetTokens"]), "setup.context_window_compression.sliding_window")
+    whole(window.get("targetTokens"), "targetTokens", 0)
+    return asked.get("slidingWindow") is not None
 
 
 def _only(found: Message, known: frozenset[str], where: str) -> None:

@@ -21,9 +21,10 @@ from typing import Any
 from pipeline.simulator.actions import Action, Line, Note, Render, Send
 from pipeline.simulator.clips import RATE
 from pipeline.simulator.delivery import Delivery, spoken, written
+from pipeline.simulator.fault import Act, Handles, Wedged
 from pipeline.simulator.faults import MS, Faults
 from pipeline.simulator.life import Life
-from pipeline.simulator.memory import Memory
+from pipeline.simulator.memory import Memory, Session
 from pipeline.simulator.replies import NOTHING, Choice, for_speech, for_text
 from pipeline.simulator.script import fill, fill_all
 from pipeline.simulator.session_setup import Setup
@@ -70,9 +71,17 @@ class TurnTaking:
     """The floor of one connection."""
 
     def __init__(
-        self, life: Life, setup: Setup, memory: Memory, faults: Faults, emit: Callable[[Action], None]
+        self,
+        life: Life,
+        setup: Setup,
+        session: Session,
+        memory: Memory,
+        faults: Faults,
+        emit: Callable[[Action], None],
     ) -> None:
         self.memory = memory
+        self._session = session
+        self._withholds = False
         self.setup = setup
         self.phase = Phase.IDLE
         self._life = life
@@ -111,6 +120,9 @@ class TurnTaking:
         self._note("turn", kind=turn.kind, text=turn.words, seconds=round(turn.seconds, 3))
         self._faults.moment("turn", now_ns)
         self._turn = turn
+        if self._session.wedged:
+            self._transcribe()
+            return
         self._think(now_ns)
 
     def speech_started(self, now_ns: int) -> None:
@@ -142,6 +154,22 @@ class TurnTaking:
         self._emit(Send({"serverContent": {"interrupted": True}}))
         self._complete(now_ns)
 
+    def offer_handle(self, now_ns: int) -> None:
+        """A handle to what was said until now, if the client asked for handles."""
+        if self.setup.handle is None or self._withholds:
+            return
+        handle = self._life.handles.issue(self._session, self.memory, now_ns)
+        self._emit(Send({"sessionResumptionUpdate": {"newHandle": handle, "resumable": True}}))
+        self._note("handle", handle=handle, turns=self.memory.turns)
+
+    def strike(self, act: Act) -> None:
+        """A fault that changes how turns are taken from now on."""
+        match act:
+            case Wedged():
+                self._session.wedged = True
+            case Handles(how="withheld"):
+                self._withholds = True
+
     def result(self, name: str, response: Any, scheduling: str, now_ns: int) -> None:
         """The client answered call `name`. An unknown one is noted and ignored."""
         turn = self._calls.pop(name, None)
@@ -152,6 +180,7 @@ class TurnTaking:
         self.memory = self.memory.with_said("tool", said).with_tokens(TEXT=text_tokens(said))
         turn.choice.values["result"] = response
         turn.called = True
+        self._faults.moment("result", now_ns)
         if turn is self._turn and self.phase is Phase.CALLING:
             self._think(now_ns)
         elif scheduling != "SILENT":
@@ -244,10 +273,14 @@ class TurnTaking:
         if turn.kind != "tool":
             self.memory = replace(self.memory, turns=self.memory.turns + 1, spoken_at=turn.choice.spoken_at)
             self.memory = self.memory.with_said("user", turn.words).with_tokens(**turn.tokens)
-        if self.setup.handle is not None:
+        if self.setup.handle is not None and not self._withholds:
             self._emit(Send({"sessionResumptionUpdate": {}}))
-        if turn.kind == "speech" and self.setup.transcribe_input:
-            self._content(inputTranscription={"text": turn.words, "finished": True})
+        self._transcribe()
+
+    def _transcribe(self) -> None:
+        """What the person said, as text."""
+        if self._turn.kind == "speech" and self.setup.transcribe_input:
+            self._content(inputTranscription={"text": self._turn.words, "finished": True})
 
     def _speak(self, now_ns: int) -> None:
         for send in self._delivery.take(now_ns):
@@ -267,6 +300,7 @@ class TurnTaking:
             self._call(now_ns)
             return
         self._content(generationComplete=True)
+        self._faults.moment("generated", now_ns)
         self.phase = Phase.PLAYING
         self.advance(now_ns)
 
@@ -286,10 +320,8 @@ class TurnTaking:
         """The turn is over: for the client, for the memory, and for whoever waits."""
         self._turn_complete()
         self._rest()
-        if self.setup.handle is not None:
-            handle = self._life.handles.issue(self.memory, now_ns)
-            self._emit(Send({"sessionResumptionUpdate": {"newHandle": handle, "resumable": True}}))
-            self._note("handle", handle=handle, turns=self.memory.turns)
+        self.offer_handle(now_ns)
+        self._faults.moment("complete", now_ns)
         if self._waiting:
             self.commit(self._waiting.popleft(), now_ns)
 

@@ -76,6 +76,10 @@ class Client:
     def say(self, **message: Any) -> None:
         self.do(self.core.receive(read_frame(json.dumps(message)), self.now_ns))
 
+    def leave(self) -> None:
+        """The socket goes."""
+        self.core.end(self.now_ns)
+
     def type(self, text: str) -> None:
         self.say(client_content={"turns": [{"role": "user", "parts": [{"text": text}]}], "turn_complete": True})
 

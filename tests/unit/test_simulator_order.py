@@ -1,6 +1,7 @@
 """Handles, faults, and the order of messages under any order of events."""
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ from hypothesis import strategies as st
 
 from pipeline.simulator.actions import Close
 from pipeline.simulator.life import Life
-from pipeline.simulator.memory import HANDLE_LIFE_NS, HANDLES_KEPT, Handles, Memory
+from pipeline.simulator.memory import HANDLE_LIFE_S, HANDLES_KEPT, Handles, Memory, Session
 from pipeline.simulator.refusal import Refused
+from pipeline.simulator.script import Limits
 from pipeline.simulator.script_file import load_script
 from tests.rig.live_client import SCRIPT, VOICE, Client, script_life, sentence
 
@@ -33,6 +35,9 @@ def test_a_handle_brings_the_conversation_back_as_it_was(life: Life) -> None:
     first.speak(sentence())
     first.wait(5000)
     assert first.transcript("inputTranscription") == "when do you close"
+    early = Client(life, 19_000, sessionResumption={"handle": kept})
+    assert early.closed == Close(1011, "Internal error encountered."), "its old connection is open"
+    first.leave()
     again = Client(
         life, 20_000, sessionResumption={"handle": kept}, inputAudioTranscription={}, outputAudioTranscription={}
     )
@@ -48,17 +53,25 @@ def test_a_handle_brings_the_conversation_back_as_it_was(life: Life) -> None:
 def test_handles_that_cannot_be_resumed(life: Life) -> None:
     client = Client(life, sessionResumption={"handle": "never issued"})
     assert client.closed == Close(1007, "Invalid session handle")
-    handles = Handles()
-    old = handles.issue(Memory(), 0)
-    assert handles.resume(old, HANDLE_LIFE_NS) == Memory()
-    with pytest.raises(Refused) as refused:
-        handles.resume(old, HANDLE_LIFE_NS + 1)
-    assert (refused.value.code, refused.value.reason) == (1008, "BidiGenerateContent session not found")
+    handles, session = Handles(), Session(1)
+    old = handles.issue(session, Memory(), 0)
+    for begins_ns, code, words in (
+        (0, 1011, "Internal error encountered."),
+        (HANDLE_LIFE_NS + 1, 1008, "BidiGenerateContent session not found"),
+    ):
+        with pytest.raises(Refused) as refused:
+            handles.resume(old, begins_ns)
+        assert (refused.value.code, refused.value.reason) == (code, words)
+    session.open = False
+    assert handles.resume(old, HANDLE_LIFE_NS) == (session, Memory())
+    session.open = False
     for _ in range(HANDLES_KEPT):
-        handles.issue(Memory(), 0)
+        handles.issue(session, Memory(), 0)
     with pytest.raises(Refused):
         handles.resume(old, 0)
 
+
+HANDLE_LIFE_NS = round(HANDLE_LIFE_S * 1e9)
 
 FAULTS = """
 faults:
@@ -104,7 +117,7 @@ STEPS = st.one_of(
 def test_any_order_of_events_keeps_the_services_order(steps: list[Any], nonblocking: bool, interruptible: bool) -> None:
     behavior = {"behavior": "NON_BLOCKING"} if nonblocking else {}
     client = Client(
-        Life(load_script(None)),
+        Life(replace(load_script(None), limits=Limits(connection_s=None, audio_s=None))),
         tools=[{"functionDeclarations": [{"name": "get_order_status", **behavior}]}],
         realtimeInputConfig={
             "activityHandling": "START_OF_ACTIVITY_INTERRUPTS" if interruptible else "NO_INTERRUPTION"

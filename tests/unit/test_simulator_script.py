@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 
 from pipeline.simulator.clips import FOLDER, RATE, clip, decode, table
+from pipeline.simulator.fault import MOMENTS, GoAway, Shut
 from pipeline.simulator.memory import Memory
 from pipeline.simulator.replies import for_speech, for_text
-from pipeline.simulator.script import Call, fill, fill_all
-from pipeline.simulator.script_file import DEFAULT, ScriptError, load_script
+from pipeline.simulator.script import Call, Limits, fill, fill_all
+from pipeline.simulator.script_faults import ACTS, CLOSES
+from pipeline.simulator.script_file import DEFAULT, load_script
+from pipeline.simulator.script_place import ScriptError
 
 pytestmark = pytest.mark.unit
 
@@ -42,8 +45,8 @@ def write(folder: Path, text: str) -> Path:
         ("version: 1\ntext:\n  - {say: a, b}", 3, "b: has no value; within { } a text that holds a comma needs quotes"),
         ("version: 1\ntext:\n  - call: {args: {}}", 3, "call: `function` is missing"),
         ("version: 1\ntext:\n  - call: {function: f, args: [1]}", 3, "args: expected a table"),
-        ("version: 1\nfaults:\n  - {when: never, close: {code: 1011}}", 3, "when: expected one of connect, setup"),
-        ("version: 1\nfaults:\n  - {when: setup}", 3, "faults[0]: expected exactly one of `close` and `go_away_ms`"),
+        ("version: 1\nfaults:\n  - {when: never, close: {code: 1011}}", 3, "when: expected one of start, now, dial"),
+        ("version: 1\nfaults:\n  - {when: setup}", 3, "faults[0]: expected exactly one of `close`, `go_away_ms`"),
         ("version: 1\nfaults:\n  - {when: setup, close: {code: 1005}}", 3, "code: no server can send this code"),
         ("version: 1\nfaults:\n  - {when: setup, close: {code: 99}}", 3, "code: expected a whole number from 1000"),
     ],
@@ -97,12 +100,20 @@ def test_the_table_and_the_recordings_are_the_same_set_and_small() -> None:
 def test_the_example_faults_in_the_built_in_script_can_be_switched_on(tmp_path: Path) -> None:
     text = DEFAULT.read_text("utf-8")
     at = text.index("# faults:")
-    lines = [
-        line.removeprefix("# ") for line in text[at:].splitlines() if "when:  " not in line and "when: c" not in line
-    ]
+    lines = [line.removeprefix("# ") for line in text[at:].splitlines()]
     script = load_script(write(tmp_path, text[:at] + "\n".join(lines)))
-    assert script.faults[0].close == (1011, "Internal error encountered.")
-    assert script.faults[1].go_away_ms == 50_000
+    assert script.faults[0].act == Shut(1011, "Internal error encountered.")
+    assert script.faults[1].act == GoAway("50s", 50_000)
+
+
+def test_the_example_of_all_faults_can_be_used_and_is_complete() -> None:
+    path = DEFAULT.with_name("faults.yaml")
+    script = load_script(path)
+    text = path.read_text("utf-8")
+    assert {name for name in ACTS if f" {name}: " not in text} == set()
+    assert {name for name in (*MOMENTS, *CLOSES) if name not in text} == set()
+    assert script.limits == Limits(), "the example says what holds without it"
+    assert len(script.faults) > len(ACTS)
 
 
 def test_spoken_answers_come_in_rotation() -> None:
