@@ -46,7 +46,7 @@ HOMES = {
     "onnxruntime": {"audio/vad.py"},
     "mcp": {"tools/mcp_client.py"},
     "av": {"audio/resample.py", "simulator/clips.py"},
-    "websockets": {"live/gemini.py", "live/shortcut.py", "simulator/server.py", "simulator/connection.py"},
+    "websockets": {"live/gemini.py", "live/shortcut.py", "simulator/"},
 }  # fmt: skip
 """The only files and folders that may import these."""
 
