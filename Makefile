@@ -8,7 +8,7 @@ PY := $(VENV)/bin/python
 PIPELINE := $(PY) -m pipeline
 PYTEST := $(PY) -m pytest
 
-.PHONY: run check status devices tap simulate lint format test test-fast setup setup-test clean
+.PHONY: run check status devices tap doctor simulate lint format test test-fast setup setup-test clean
 .DEFAULT_GOAL := run
 
 setup:
@@ -31,6 +31,9 @@ devices: setup
 
 tap: setup
 	@$(PIPELINE) tap $(ARGS)
+
+doctor: setup
+	@$(PIPELINE) doctor $(CONFIG) $(ARGS)
 
 simulate: setup
 	@$(PIPELINE) simulate $(ARGS)

@@ -22,6 +22,7 @@ COMMANDS = {
     "volume": "set the speaker's volume, 0-100",
     "restart": "restart one stage",
     "stop": "stop the running pipeline in order",
+    "doctor": "say what would stop this machine from talking, and the remedy",
     "simulate": "run the Live API server alone",
 }
 

@@ -20,7 +20,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 FLOOR = {"exits", "log", "places"}
 BELOW = {
     "__main__": {"cli"},
-    "cli": {"", "supervisor", "stages", "simulator", "config", "audio", "bus", "live", "stage"},
+    "cli": {"", "doctor", "supervisor", "stages", "simulator", "config", "audio", "bus", "live", "stage"},
     "supervisor": {"", "stage", "config", "bus"},
     "stages": {"", "stage", "live", "simulator", "config", "audio", "bus", "tools"},
     "tools": {"config"},
@@ -30,6 +30,7 @@ BELOW = {
     "config": set[str](),
     "audio": set[str](),
     "bus": set[str](),
+    "doctor": {"audio", "bus"},
     "testing": {"bus", "stage", "config"},
     "": {"bus", "stage"},
     **{name: set[str]() for name in FLOOR},
