@@ -1,0 +1,144 @@
+"""Every reason that a machine can be silent for, injected: the line names it, since when, and the remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pipeline.supervisor.verdict import REASONS, Code, Watch
+
+pytestmark = pytest.mark.unit
+
+S = 1_000_000_000
+STAGES = ("capture", "frontend", "session", "playback")
+
+
+def machine() -> Watch:
+    """A machine that talks with Gemini."""
+    watch = Watch(0, {**dict.fromkeys(STAGES, True), "lamp": False})
+    for name in (*STAGES, "lamp"):
+        watch.stage(0, name, "live", "")
+    watch.event(0, "mute", {"muted": False, "by": ""})
+    watch.event(0, "connection", {"up": True, "service": "gemini"})
+    return watch
+
+
+def down(**fields: Any) -> Callable[[Watch, int], None]:
+    return lambda watch, now: watch.event(now, "connection", {"up": False, "service": "gemini", **fields})
+
+
+def state(name: str, state: str, reason: str = "") -> Callable[[Watch, int], None]:
+    return lambda watch, now: watch.stage(now, name, state, reason)
+
+
+def event(name: str, **body: Any) -> Callable[[Watch, int], None]:
+    return lambda watch, now: watch.event(now, name, body)
+
+
+def cut(watch: Watch, now: int) -> None:
+    for _ in range(3):
+        watch.event(now, "audible", {})
+        watch.event(now + S, "barge_in", {"verdict": "confirmed"})
+        watch.event(now + S, "interrupted", {"by": "server"})
+
+
+def crashes(watch: Watch, now: int) -> None:
+    for _ in range(3):
+        watch.stage(now, "frontend", "restarting", "crashed: ValueError")
+        watch.stage(now, "frontend", "live", "")
+
+
+INJECTED: list[tuple[Code, str, Callable[[Watch, int], None]]] = [
+    ("muted", "by command", event("mute", muted=True, by="command")),
+    ("microphone_gone", "Jabra is gone", state("capture", "degraded", "Jabra is gone: plug it in again")),
+    ("microphone_silent", "zeros", state("capture", "degraded", "exact zeros for 3 s")),
+    ("microphone_silent", "zeros", event("hearing", verdict="silent", reason="zeros for 3 s")),
+    ("deaf", "3 answers", event("hearing", verdict="deaf", reason="no trace of 3 answers")),
+    ("hearing_itself", "3 answers", cut),
+    ("speaker_gone", "no speaker", state("playback", "degraded", "no speaker")),
+    ("waiting_for_trigger", "", down(reason="untriggered")),
+    ("service_unreachable", "no route", down(reason="no route to host", kind="network")),
+    ("key_refused", "401", down(reason="401 bad key", kind="key")),
+    ("quota", "quota", down(reason="1011 quota", kind="quota")),
+    ("capped", "8.00 USD", down(reason="capped")),
+    ("clock_wrong", "not yet valid", down(reason="certificate not yet valid", kind="clock")),
+    ("disk_full", "No space left", state("session", "degraded", "memory is not kept: No space left on device")),
+    ("stage_failing", "no numpy", state("frontend", "failed", "no numpy")),
+    ("stage_failing", "restarted 3 times", crashes),
+    ("simulator", "", event("connection", up=True, service="simulator")),
+]
+
+
+@pytest.mark.parametrize(("code", "words", "inject"), INJECTED, ids=[f"{code}-{words}" for code, words, _ in INJECTED])
+def test_each_reason_is_named_with_its_remedy_and_goes_when_it_is_mended(
+    code: Code, words: str, inject: Callable[[Watch, int], None]
+) -> None:
+    watch = machine()
+    assert watch.verdict(1 * S).code == "ok"
+    if code == "capped":
+        watch.stage(10 * S, "session", "waiting", "capped: 8.00 USD of 8.00 today")
+    inject(watch, 10 * S)
+    verdict = watch.verdict(11 * S)
+    assert verdict.code == code
+    assert words in verdict.words
+    assert verdict.remedy == REASONS[code][1] != ""
+    assert (verdict.since_ns, watch.verdict(20 * S).since_ns) == (11 * S, 11 * S)
+    for name in STAGES:
+        watch.stage(30 * S, name, "live", "")
+    watch.event(30 * S, "mute", {"muted": False})
+    watch.event(30 * S, "hearing", {"verdict": "ok"})
+    watch.event(30 * S, "connection", {"up": True, "service": "gemini"})
+    watch.event(30 * S, "turn_ended", {"outcome": "answered"})
+    assert watch.verdict(60 * S).code == "ok"
+
+
+def test_every_reason_of_the_list_was_injected() -> None:
+    others = {"ok", "starting", "stopping"}
+    assert {code for code, _, _ in INJECTED} == set(REASONS) - others
+
+
+def test_a_quick_restart_is_no_failure_and_a_slow_one_is() -> None:
+    watch = machine()
+    watch.stage(10 * S, "frontend", "restarting", "killed by signal 9")
+    watch.stage(10 * S, "frontend", "starting", "")
+    assert watch.verdict(10 * S + S // 2).code == "ok"
+    assert watch.verdict(13 * S).code == "stage_failing"
+    watch.stage(14 * S, "frontend", "live", "")
+    assert watch.verdict(14 * S).code == "ok"
+
+
+def test_a_part_that_is_not_required_never_decides() -> None:
+    watch = machine()
+    watch.stage(10 * S, "lamp", "failed", "crashed")
+    assert watch.verdict(20 * S).code == "ok"
+
+
+def test_an_idle_line_is_no_reason() -> None:
+    watch = machine()
+    down(reason="idle")(watch, 10 * S)
+    assert watch.verdict(11 * S).code == "ok"
+
+
+def test_what_must_be_mended_first_is_named() -> None:
+    watch = machine()
+    down(reason="no route", kind="network")(watch, 10 * S)
+    watch.stage(10 * S, "capture", "degraded", "gone")
+    assert watch.verdict(11 * S).code == "microphone_gone"
+    watch.stopping = True
+    assert watch.verdict(11 * S).code == "stopping"
+
+
+def test_when_it_last_heard_and_answered() -> None:
+    watch = machine()
+    watch.event(10 * S, "speech_ended", {"t": 1})
+    watch.event(14 * S, "turn_ended", {"outcome": "answered"})
+    body = watch.verdict(20 * S).body(20 * S)
+    assert (body["heard_s"], body["answered_s"]) == (10.0, 6.0)
+
+
+def test_a_machine_that_has_just_been_started_is_starting() -> None:
+    watch = Watch(0, dict.fromkeys(STAGES, True))
+    watch.stage(0, "session", "waiting", "connecting to gemini")
+    assert watch.verdict(S).code == "starting"
