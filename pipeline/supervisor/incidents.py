@@ -1,0 +1,147 @@
+"""What went wrong and was it noticed: each fault once, from down to up, with its cause and what it cost. Pure but for
+`Journal`, the file that outlives a reboot.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+DOWN: Final = ("restarting", "degraded", "failed")
+UP: Final = ("live", "waiting", "muted", "ended")
+RESTS: Final = ("idle", "capped", "untriggered")
+"""A line that is closed on purpose is no incident."""
+STANDS_IN: Final = "THE SIMULATOR ANSWERS"
+JUDGED_NS: Final = 60_000_000_000
+"""So long after its end it is known whether the person was answered; then it is written, answered or not."""
+CAP_BYTES: Final = 256_000
+
+
+@dataclass
+class Incident:
+    """One fault."""
+
+    what: str
+    """A stage, or `connection`."""
+    cause: str
+    began_s: float
+    """Wall clock, as people look for it."""
+    began_ns: int
+    ended_ns: int | None = None
+    lost_ms: float = 0.0
+    """Of audio that nobody could replay."""
+    answered: bool | None = None
+    """Whether what was said around it was answered; None: nobody spoke."""
+
+    def record(self) -> dict[str, Any]:
+        """A line of the journal."""
+        seconds = None if self.ended_ns is None else round((self.ended_ns - self.began_ns) / 1e9, 3)
+        fields = {"at": round(self.began_s, 3), "what": self.what, "cause": self.cause[:300], "seconds": seconds}
+        return {**fields, "lost_ms": round(self.lost_ms), "answered": self.answered}
+
+
+class Incidents:
+    """Pairs what goes down with what comes up again."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, Incident] = {}
+        self._ended: list[Incident] = []
+        self._asking = False
+        """Somebody has spoken and was not answered yet."""
+
+    def stage(self, now_ns: int, wall_s: float, name: str, state: str, reason: str) -> None:
+        """How a stage is, each change."""
+        if state in DOWN and not reason.startswith(STANDS_IN):
+            self._down(now_ns, wall_s, name, reason)
+        elif state in UP or reason.startswith(STANDS_IN):
+            self._up(now_ns, name)
+
+    def event(self, now_ns: int, wall_s: float, name: str, body: Mapping[str, Any]) -> None:
+        """An event of a stage; those that say nothing here are ignored."""
+        if name == "connection":
+            if body.get("up"):
+                self._up(now_ns, name)
+            elif str(body.get("reason", "")) not in RESTS:
+                self._down(now_ns, wall_s, name, str(body.get("reason", "")))
+        elif name == "replayed":
+            lost_ms = body.get("lost_ms")
+            if isinstance(lost_ms, int | float) and lost_ms > 0 and (near := self._recent(now_ns)):
+                near[-1].lost_ms += lost_ms
+        elif name == "speech_started":
+            self._asking = True
+            for incident in self._recent(now_ns):
+                incident.answered = bool(incident.answered)
+        elif name == "turn_ended" and body.get("outcome") == "answered":
+            self._asking = False
+            for incident in self._recent(now_ns):
+                incident.answered = True if incident.answered is not None else None
+
+    def finished(self, now_ns: int) -> list[dict[str, Any]]:
+        """Records of those that are over and judged; each is given once."""
+        ready = [
+            one for one in self._ended
+            if one.answered or (one.ended_ns is not None and now_ns - one.ended_ns > JUDGED_NS)
+        ]  # fmt: skip
+        self._ended = [one for one in self._ended if one not in ready]
+        return [one.record() for one in ready]
+
+    def unfinished(self) -> list[dict[str, Any]]:
+        """Records of those that are under way or not judged yet: for `status`, and for the journal at the end."""
+        return [one.record() for one in (*self._ended, *self._open.values())]
+
+    def _down(self, now_ns: int, wall_s: float, what: str, cause: str) -> None:
+        if what not in self._open:
+            self._open[what] = Incident(what, cause, wall_s, now_ns, answered=False if self._asking else None)
+
+    def _up(self, now_ns: int, what: str) -> None:
+        if (incident := self._open.pop(what, None)) is not None:
+            incident.ended_ns = now_ns
+            self._ended.append(incident)
+
+    def _recent(self, now_ns: int) -> list[Incident]:
+        return [*(one for one in self._ended if now_ns - (one.ended_ns or 0) < JUDGED_NS), *self._open.values()]
+
+
+class Journal:
+    """Incidents in a file, the newest CAP_BYTES of them. A disk that takes nothing costs the lines, and is counted."""
+
+    def __init__(self, path: Path, cap_bytes: int = CAP_BYTES) -> None:
+        self.path, self._cap_bytes = path, cap_bytes
+        self.lost = 0
+
+    def write(self, records: list[dict[str, Any]]) -> None:
+        """Append; when the file is full, its older half goes."""
+        if not records:
+            return
+        lines = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+        try:
+            with suppress(FileNotFoundError):
+                if self.path.stat().st_size + len(lines.encode()) > self._cap_bytes:
+                    self._halve()
+            file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            with os.fdopen(file, "a", encoding="utf-8") as out:
+                out.write(lines)
+        except OSError:
+            self.lost += len(records)
+
+    def read(self) -> list[dict[str, Any]]:
+        """Every whole line, oldest first; [] if there is none."""
+        found = []
+        with suppress(OSError):
+            for line in self.path.read_text("utf-8", "replace").splitlines():
+                with suppress(ValueError):
+                    record = json.loads(line)
+                    if isinstance(record, dict):
+                        found.append(record)
+        return found
+
+    def _halve(self) -> None:
+        lines = self.path.read_bytes().splitlines(keepends=True)
+        part = self.path.with_suffix(".part")
+        part.write_bytes(b"".join(lines[len(lines) // 2 :]))
+        part.replace(self.path)

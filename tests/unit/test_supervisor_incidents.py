@@ -1,0 +1,108 @@
+"""Faults as pairs of down and up, with what they cost; the journal; where a turn's time went."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.supervisor.incidents import Incidents, Journal
+from pipeline.supervisor.latency import Latency
+
+pytestmark = pytest.mark.unit
+
+S = 1_000_000_000
+
+
+def test_a_stage_that_dies_in_a_question_is_one_incident_and_says_whether_it_was_answered() -> None:
+    seen = Incidents()
+    seen.stage(0, 100.0, "frontend", "live", "")
+    seen.event(1 * S, 101.0, "speech_started", {"t": 1})
+    seen.stage(2 * S, 102.0, "frontend", "restarting", "killed by signal 9")
+    seen.stage(2 * S, 102.0, "frontend", "starting", "")
+    seen.stage(2 * S + S // 10, 102.1, "frontend", "live", "")
+    seen.event(3 * S, 103.0, "replayed", {"lost_ms": 40})
+    assert seen.finished(3 * S) == []
+    seen.event(6 * S, 106.0, "turn_ended", {"outcome": "answered"})
+    (record,) = seen.finished(6 * S)
+    assert record == {
+        "at": 102.0,
+        "what": "frontend",
+        "cause": "killed by signal 9",
+        "seconds": 0.1,
+        "lost_ms": 40,
+        "answered": True,
+    }
+    assert seen.finished(100 * S) == []
+
+
+def test_an_incident_that_nobody_noticed_and_one_that_left_a_question_open() -> None:
+    seen = Incidents()
+    seen.stage(0, 0.0, "capture", "degraded", "unplugged")
+    seen.stage(5 * S, 5.0, "capture", "live", "")
+    assert seen.finished(60 * S) == []
+    (record,) = seen.finished(66 * S)
+    assert (record["seconds"], record["answered"]) == (5.0, None)
+    seen.event(100 * S, 100.0, "connection", {"up": False, "reason": "no network"})
+    seen.event(101 * S, 101.0, "speech_started", {})
+    seen.event(110 * S, 110.0, "connection", {"up": True})
+    (record,) = seen.finished(171 * S)
+    assert (record["what"], record["answered"]) == ("connection", False)
+
+
+def test_what_is_meant_is_no_incident() -> None:
+    seen = Incidents()
+    seen.event(0, 0.0, "connection", {"up": False, "reason": "idle"})
+    seen.stage(0, 0.0, "session", "degraded", "THE SIMULATOR ANSWERS, NOT GEMINI: no key")
+    assert seen.unfinished() == []
+
+
+def test_the_journal_keeps_the_newest_within_its_cap_and_survives_a_torn_line(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "incidents.jsonl", cap_bytes=2000)
+    for number in range(200):
+        journal.write([{"at": number, "what": "capture"}])
+    assert journal.path.stat().st_size <= 2000
+    with journal.path.open("a") as file:
+        file.write('{"at": 200, "wh')
+    ats = [record["at"] for record in journal.read()]
+    assert ats[-1] == 199
+    assert ats == list(range(ats[0], 200))
+    assert Journal(tmp_path / "none.jsonl").read() == []
+
+
+def test_a_disk_that_takes_nothing_costs_the_lines_alone(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "no" / "such" / "folder.jsonl")
+    journal.write([{"at": 1}])
+    assert journal.lost == 1
+
+
+def test_a_turn_in_its_parts_and_over_its_budget() -> None:
+    latency = Latency(budget_ms=50)
+    latency.hop("frontend", 3.0)
+    latency.hop("session", 2.0)
+    assert latency.event("first_audio", {"turn": 4, "since_speech_end_ms": 700}, 10 * S) is None
+    turn = latency.event("audible", {"t": 10 * S + 8_000_000}, 10 * S)
+    assert turn is not None
+    assert turn.body() == {
+        "turn": 4, "total_ms": 708, "service_ms": 695, "ours_ms": 13, "uplink_ms": 5.0, "playback_ms": 8.0,
+    }  # fmt: skip
+    assert latency.over(turn) == ""
+    latency.event("first_audio", {"turn": 5, "since_speech_end_ms": 700}, 20 * S)
+    slow = latency.event("audible", {"t": 20 * S + 90_000_000}, 20 * S)
+    assert slow is not None
+    assert latency.over(slow).startswith("playback took most of the 95 ms")
+    latency.hop("frontend", 200.0)
+    latency.event("first_audio", {"turn": 6, "since_speech_end_ms": 900}, 30 * S)
+    late = latency.event("audible", {"t": 30 * S}, 30 * S)
+    assert late is not None
+    assert latency.over(late).startswith("frontend took most")
+    assert latency.percentiles()["turns"] == 3
+
+
+def test_an_answer_that_was_never_audible_is_no_turn_of_the_next() -> None:
+    latency = Latency()
+    latency.event("first_audio", {"turn": 1, "since_speech_end_ms": 700}, 0)
+    assert latency.event("audible", {"t": 20 * S}, 20 * S) is None
+    assert latency.event("audible", {"t": 1}, 1) is None
+    assert latency.event("first_audio", {"turn": 2, "since_speech_end_ms": None}, 0) is None
+    assert latency.percentiles() == {}
