@@ -96,6 +96,8 @@ class Budget:
     def started(self) -> list[Effect]:
         """What a person must know before the first token."""
         self._turn_day(self._today())
+        if not self._model:
+            return []
         if self._price is None:
             return [Note("no price", {"reason": self.fault or self._no_price}, "warning")]
         age_days = (date.fromisoformat(max(self._today(), READ_ON)) - date.fromisoformat(READ_ON)).days

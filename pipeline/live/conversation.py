@@ -12,7 +12,9 @@ from typing import Any
 from pipeline.live import messages as m
 from pipeline.live import turns as t
 from pipeline.live.activities import ClientVad
+from pipeline.live.budget import Budget, BudgetOptions, local_day
 from pipeline.live.calls import Calls, Result
+from pipeline.live.capping import Capping
 from pipeline.live.course import Course
 from pipeline.live.effects import Dial, Effect, HangUp, Note, Renew, Save, SendContext, SendText, Trim
 from pipeline.live.functions import Functions
@@ -50,14 +52,16 @@ class Conversation:
         resumes: bool = True,
         client_vad: ClientVad | None = None,
         pause_ns: int = PAUSE_NS,
+        budget: Budget | None = None,
     ) -> None:
         uplink = Uplink(memory.answered_t, client_vad=client_vad, pause_ns=pause_ns)
-        parts = Parts(memory, uplink, greeting, ends_after_s, line_for)
+        self.budget = budget or Budget(memory, BudgetOptions(), "", local_day)
+        parts = Parts(memory, uplink, self.budget, greeting, ends_after_s, line_for)
         self.memory, self.turns, self.visit = memory, parts.turns, parts.visit
         self.uplink, self.downlink = parts.uplink, parts.downlink
         self.transcript, self.resumption = parts.transcript, parts.resumption
         self.connected = False
-        self._interruption = parts.interruption
+        self._interruption, self.talked_over = parts.interruption, parts.talked_over
         self._course = Course(parts)
         self._calls = Calls(parts.turns, memory, has_tools)
         self.functions = Functions(wired=has_tools)
@@ -66,6 +70,7 @@ class Conversation:
             parts, self._calls, self.functions, idle_s=idle_s, lifetime_s=lifetime_s, resumes=resumes
         )
         self.want = self._tending.want
+        self._capping = Capping(parts, self._course, self.want)
         self.told = False
         """The service has said something about the conversation on the line that is up."""
         self._leaving = False
@@ -94,7 +99,7 @@ class Conversation:
         """This stage is up. A visit that was open and whose visitor is still here goes on."""
         # The epoch in use is kept before it is used: whoever comes after a kill starts above it.
         self.memory.epoch = self.downlink.epochs.epoch
-        effects: list[Effect] = [*self._calls.start(), Save()]
+        effects: list[Effect] = [*self._calls.start(), *self.budget.started(), Save()]
         self._tending.needed(now_ns)
         self.functions.start(now_ns)
         if self.visit.is_over(now_ns):
@@ -103,7 +108,7 @@ class Conversation:
         if self.visit.id is not None:
             effects.append(self._course.tell_visit(open_=True))
             if (turn := self.memory.open_turn) is not None:
-                self.transcript.started(self.turns.restore(now_ns, turn))
+                self.transcript.restored(self.turns.restore(now_ns, turn))
                 if turn.kind == "speech":
                     self.uplink.presume(turn.speech_ended_t)
         return effects
@@ -121,6 +126,8 @@ class Conversation:
         """The frontend heard speech begin at `at_t` of the audio."""
         if not self.uplink.speech_started(at_t):
             return []
+        if self._capping.closed:
+            return self._capping.speech_started(now_ns)
         self._ends_ns = None  # they have more to say
         return self._needed(now_ns) + self._course.changes(self.turns.speech_started(now_ns), now_ns)
 
@@ -128,18 +135,21 @@ class Conversation:
         """The frontend heard it end."""
         if not self.uplink.speech_ended(at_t, start_t):
             return []
+        if self._capping.closed:
+            return self._capping.speech_ended(now_ns, at_t)
         self.visit.active(now_ns)
-        effects = self._course.changes(self.turns.speech_ended(now_ns, at_t), now_ns)
-        self._course.keep_turn()
-        return [*effects, Save()]
+        return [*self.talked_over.speech_ended(at_t), *self._course.speech_ended(now_ns, at_t), Save()]
 
     def speech_lost(self, now_ns: int) -> None:
         """The frontend was replaced: it knows nothing of the speech that was under way."""
         self.uplink.speech_lost()
         self.turns.speech_lost(now_ns)
+        self.talked_over.speech_lost()
 
     def visitor_arrived(self, now_ns: int) -> list[Effect]:
         """A presence sensor saw somebody. Whoever begins a visit is greeted."""
+        if self._capping.closed:
+            return self._capping.refuse(now_ns)
         if self.visit.id is not None:
             self.visit.active(now_ns)
             return self._tending.needed(now_ns)
@@ -175,6 +185,8 @@ class Conversation:
 
     def text_in(self, now_ns: int, text: str) -> list[Effect]:
         """Somebody typed `text`."""
+        if self._capping.closed:
+            return self._capping.refuse(now_ns)
         return self._needed(now_ns) + self._text(now_ns, text, "text")
 
     def heard(self, now_ns: int, epoch: int, at: int) -> list[Effect]:
@@ -213,6 +225,7 @@ class Conversation:
         self.told = self._leaving = False
         self._course.line_up(now_ns)
         self._tending.line_up(now_ns)
+        self.budget.line_up(resumed=resumed)
         if not resumed:
             self.memory.forget_handle()
         effects: list[Effect] = [SendContext(context)] if context else []
@@ -238,6 +251,8 @@ class Conversation:
 
     def received(self, now_ns: int, value: m.Incoming) -> list[Effect]:
         """One value of a message of the service."""
+        if isinstance(value, m.Usage):
+            return self._course.counted(value)
         if self._leaving:
             return []
         self._last_ns = now_ns
@@ -253,6 +268,7 @@ class Conversation:
                 if thought or not text:
                     return []
                 effects = course.changes(turns.output(now_ns), now_ns)
+                self.budget.received(letters=len(text))
                 return effects + self.transcript.machine_said(now_ns, text, late=False)
             case m.PersonSaid(text, finished, interim):
                 turns.touch(now_ns)
@@ -264,9 +280,9 @@ class Conversation:
                 turns.generation_complete(now_ns)
             case m.TurnComplete(reason, goes_on):
                 self.downlink.cut_off()
-                return course.changes(turns.turn_complete(now_ns, goes_on=goes_on, reason=reason), now_ns)
+                return course.turn_complete(now_ns, reason=reason, goes_on=goes_on)
             case m.Idle():
-                return course.changes(turns.turn_complete(now_ns), now_ns)
+                return course.turn_complete(now_ns)
             case m.ToolCall():
                 changes, effects = self._calls.called(now_ns, value)
                 return course.changes(changes, now_ns) + effects
@@ -280,8 +296,6 @@ class Conversation:
             case m.GoAway(left_s):
                 self._tending.go_away(now_ns, left_s)
                 return [Note("the service will hang up", {"left_s": left_s})]
-            case m.Usage():
-                course.usage = value
             case m.Grounding(queries, sources):
                 return [Note("the answer was looked up", {"queries": queries, "sources": sources})]
             case m.WaitingForInput() | m.OtherPart() | m.VoiceActivity():
@@ -294,7 +308,7 @@ class Conversation:
         """Time passes; call it a few times a second."""
         if self.uplink.tick(now_ns):
             self.turns.speech_lost(now_ns)
-        effects = self._interruption.tick(now_ns)
+        effects = self._interruption.tick(now_ns) + self._capping.tick(now_ns)
         playing = self.downlink.playing(now_ns)
         stalled = self.turns.tick(now_ns, connected=self.connected, playing=playing)
         effects += self._course.changes(stalled, now_ns)

@@ -12,6 +12,8 @@ from pipeline.live.memory import OpenTurn
 from pipeline.live.parts import Parts
 
 _NS = 1_000_000_000
+GIVEN_UP = ("abandoned", "capped")
+"""Why a turn ends that we end ourselves."""
 WEDGED = 2
 """Turns in a row that the service has heard, as its transcript shows, and to which it said nothing: it never will."""
 WORTH_SAMPLES = 24_000
@@ -29,8 +31,6 @@ class Course:
         self._mute_turns = 0
         self._cut: int | None = None
         """The turn whose answer was cut by the loss of its line, and is to be gone on with."""
-        self.usage = m.Usage()
-        """As the service last counted it for the turn under way."""
 
     # The service
 
@@ -42,6 +42,7 @@ class Course:
             return []
         effects = self.changes(parts.turns.output(now_ns, sound=True), now_ns)
         spoken = parts.downlink.place(now_ns, pcm, speech.rate)
+        parts.budget.received(audio_s=len(pcm) / 2 / speech.rate)
         assert parts.turns.turn is not None
         parts.transcript.sound(parts.turns.turn, parts.downlink.epochs.at)
         return [*effects, spoken]
@@ -76,6 +77,26 @@ class Course:
         effects += self.changes(parts.turns.barge_in(now_ns), now_ns)
         return effects if parts.downlink.heard_once else effects + parts.interruption.settle()
 
+    def counted(self, usage: m.Usage) -> list[Effect]:
+        """The service has counted: mostly at the end of a turn, but it may be late."""
+        self._parts.budget.reported(usage)
+        turns = self._parts.turns
+        if turns.turn is not None:
+            return []
+        return self._parts.budget.told(turns.last.id if turns.last is not None else None)
+
+    def speech_ended(self, now_ns: int, at_t: int) -> list[Effect]:
+        """The frontend heard speech end at `at_t` of the audio."""
+        changes = self._parts.turns.speech_ended(now_ns, at_t)
+        effects = self.changes(changes, now_ns) if changes is not None else self.answered(at_t)
+        self.keep_turn()
+        return effects
+
+    def turn_complete(self, now_ns: int, *, reason: str = "", goes_on: bool = False) -> list[Effect]:
+        """The service says that its turn is over."""
+        self._parts.budget.turn_complete()
+        return self.changes(self._parts.turns.turn_complete(now_ns, goes_on=goes_on, reason=reason), now_ns)
+
     # Turns
 
     def changes(self, changes: list[t.Change], now_ns: int) -> list[Effect]:
@@ -100,6 +121,8 @@ class Course:
                     effects += parts.downlink.answer_begins(now_ns, new_input)
                     place = self._first_place[turn.id] = (parts.downlink.epochs.epoch, parts.downlink.epochs.at)
                     parts.transcript.spoke(turn, *place)
+                    over = any(each.speech_open for each in (turn, *parts.turns.waiting))
+                    parts.talked_over.answer_begins(now_ns, turn.id, *place, hears_person=over)
                 case t.FirstAudio(since_speech_end_ms=since_ms):
                     epoch, at = self._first_place.pop(turn.id)
                     body = {"turn": turn.id, "epoch": epoch, "at": at, "since_speech_end_ms": since_ms}
@@ -123,17 +146,17 @@ class Course:
         return [Tell("answered", {"t": until_t})]
 
     def _ended(self, change: t.Ended, now_ns: int) -> list[Effect]:
-        parts, turn, usage = self._parts, change.turn, self.usage
+        parts, turn = self._parts, change.turn
         body: dict[str, Any] = {"turn": turn.id, "kind": turn.kind, "outcome": change.outcome}
         if change.reason:
             body["reason"] = change.reason
-        if usage.total:
-            body |= {"prompt_tokens": usage.prompt, "response_tokens": usage.response}
-        self.usage, self._quiet_since_ns = m.Usage(), now_ns
+        self._quiet_since_ns = now_ns
         covered = self._covered.pop(turn.id, None)
         self._first_place.pop(turn.id, None)
         effects = parts.transcript.ended(turn, change.outcome, now_ns)
-        effects.append(Tell("turn_ended", body, log=True))
+        if change.reason in GIVEN_UP:
+            effects += parts.transcript.final(turn.id)
+        effects += [Tell("turn_ended", body, log=True), *parts.budget.told(turn.id)]
         self.keep_turn()
         if change.outcome != "empty":
             parts.memory.answered_turn = turn.id
@@ -142,14 +165,18 @@ class Course:
             parts.memory.forget_handle()
             return [*effects, Renew("the service hears and says nothing"), Save()]
         if turn.kind == "speech":
-            effects += self.answered(turn.speech_ended_t if change.outcome == "empty" else covered)
+            own = turn.speech_ended_t
+            gives_up = change.reason == "stalled" and own is not None and (covered is None or covered < own)
+            effects += self.answered(own if change.outcome == "empty" or gives_up else covered)
         return [*effects, Save()]
 
     def _wedged(self, change: t.Ended) -> bool:
         turn = change.turn
         if change.outcome != "empty":
             self._mute_turns = 0
-        elif change.reason != "abandoned" and turn.kind == "speech" and self._parts.transcript.words_of(turn.id)[0]:
+        elif change.reason in GIVEN_UP or turn.kind != "speech":
+            return False
+        elif self._parts.transcript.words_of(turn.id)[0]:
             self._mute_turns = (self._mute_turns + 1) % WEDGED
             return self._mute_turns == 0
         return False

@@ -34,8 +34,10 @@ class Words:
         self.heard_at: int | None = None
         """Place in the answer's epoch up to which playback heard it; None if playback said nothing yet."""
         self.ended_ns: int | None = None
-        self.person_final = ""
-        """What was last said to be final of the person."""
+        self.person_told: tuple[str, bool] | None = None
+        """What was last told of the person, and whether it was said to be final."""
+        self.machine_told = False
+        """Something of the answer was told, so its end must be."""
         self.final = False
 
     @property
@@ -76,6 +78,12 @@ class Transcript:
         words.person, self._person_ahead = self._person_ahead, ""
         return self._person(words, final=False)
 
+    def restored(self, turn: Turn) -> None:
+        """A turn of a session before this one goes on: what was told of it then must come to its end too."""
+        words = self._words[turn.id] = Words(turn.id, turn.kind == "speech")
+        words.person = "" if words.spoken else turn.text
+        words.machine_told, words.person_told = True, ("", False) if words.spoken else None
+
     def spoke(self, turn: Turn, epoch: int, at: int) -> None:
         """The first sound of the answer goes there."""
         words = self._words[turn.id]
@@ -92,12 +100,16 @@ class Transcript:
         return self._person(words, final=True) if words.spoken else []
 
     def ended(self, turn: Turn, outcome: Outcome, now_ns: int) -> list[Effect]:
-        """A turn is over: from here on it is part of the transcript, as far as it was heard."""
+        """A turn is over: from here on it is part of the transcript, as far as it was heard.
+
+        Of an answer that was cut, `final` is told when it is known where.
+        """
         words = self._words[turn.id]
         words.ended_ns = now_ns
         words.answer.complete = outcome == "answered"
         self._remember(words)
-        return [] if outcome == "interrupted" else self.final(turn.id)
+        person = self._person(words, final=True) if words.spoken else []
+        return person if outcome == "interrupted" else person + self.final(turn.id)
 
     def again(self, turn: Turn) -> None:
         """The line was lost before the answer was whole: it will be given anew."""
@@ -113,7 +125,7 @@ class Transcript:
             return []
         words.final = True
         text = words.answer.text if words.answer.complete else words.heard_text
-        return [_caption("machine", text, True, turn)] if text else []
+        return [_caption("machine", text, True, turn)] if text or words.machine_told else []
 
     # Words
 
@@ -124,12 +136,15 @@ class Transcript:
             self._person_ahead = (self._person_ahead + ("" if interim else text))[-AHEAD_CHARS:]
             return []
         if interim:
+            if words.ended_ns is not None:
+                return []  # a guess is worth nothing any more
             words.interim = text
         else:
             words.person, words.interim = words.person + text, ""
-        if words.ended_ns is not None:
-            self._remember(words)
-        return self._person(words, final=finished and not interim)
+        if words.ended_ns is None:
+            return self._person(words, final=finished and not interim)
+        self._remember(words)
+        return self._person(words, final=True)
 
     def machine_said(self, now_ns: int, text: str, *, late: bool) -> list[Effect]:
         """A piece of the transcript of the answer, or of an answer in text. `late`: an interrupted one is meant."""
@@ -141,6 +156,7 @@ class Transcript:
         if words.ended_ns is not None:
             self._remember(words)
             return [_caption("machine", words.answer.text, True, words.turn)] if words.answer.complete else []
+        words.machine_told = True
         return [_caption("machine", words.answer.text, False, words.turn)]
 
     # Hearing
@@ -187,9 +203,9 @@ class Transcript:
     @staticmethod
     def _person(words: Words, *, final: bool) -> list[Effect]:
         text = words.person_text
-        if not text or text == words.person_final:
+        if words.person_told == (text, True) or not (text or words.person_told):
             return []
-        words.person_final = text if final else ""
+        words.person_told = (text, final)
         return [_caption("person", text, final, words.turn)]
 
     def _remember(self, words: Words) -> None:

@@ -10,96 +10,21 @@ hold the visit, and the machine would never be at rest.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
-from typing import Literal
 
 from pipeline.live.memory import OpenTurn
+from pipeline.live.turn import Began, Change, Ended, FirstAudio, Kind, Outcome, Spoke, Started, Turn
 
-Kind = Literal["speech", "text", "greeting"]
-Outcome = Literal["answered", "interrupted", "empty"]
+__all__ = ["Began", "Change", "Ended", "FirstAudio", "Kind", "Outcome", "Spoke", "Started", "Turn", "Turns"]
 
 STALL_S = 10.0
 """Nothing from the service for so long, with everything sent and nothing playing: no answer comes any more."""
+CALL_S = 180.0
+"""A function that has not answered after this long never will: who runs it has deadlines of its own, far shorter."""
 ENDLESS_S = 60.0
 """Speech that has not ended after this long has lost its end: the frontend that knew it is gone."""
 WAITING_INPUTS = 8
 """Inputs that wait for an answer under way to end. Over it the oldest is dropped: its answer opens a turn anyway."""
 _NS = 1_000_000_000
-
-
-@dataclass(slots=True)
-class Turn:
-    """One input and its answer."""
-
-    id: int
-    kind: Kind
-    since_ns: int
-    """When something last happened in it: the watchdog counts from here."""
-    asked: bool = True
-    """The person did something for it; False if the service began by itself."""
-    text: str = ""
-    """What was sent, of a text turn: it is sent again to a line that has not seen it."""
-    speech_open: bool = False
-    speech_began_ns: int = 0
-    speech_ended_t: int | None = None
-    """Where the speech ended, in ns of the audio."""
-    answering: bool = False
-    """Something came back: sound, text or a call."""
-    began_ns: int = 0
-    """When it did."""
-    spoke_ns: int | None = None
-    """When its first sound came."""
-    wrote: bool = False
-    told_first_audio: bool = False
-    generated: bool = False
-    """The service has sent all of it."""
-    tools: set[str] = field(default_factory=set)
-    """Ids of calls that wait for their result."""
-    goes_on: bool = False
-    """A result went out, or the service said that more comes: the next turnComplete ends it, not an earlier one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Started:
-    """A turn was opened."""
-
-    turn: Turn
-
-
-@dataclass(frozen=True, slots=True)
-class Began:
-    """The service begins to answer: what was sent by now is being answered."""
-
-    turn: Turn
-
-
-@dataclass(frozen=True, slots=True)
-class Spoke:
-    """The first sound of the turn; `new_input` if it answers something that the person did."""
-
-    turn: Turn
-    new_input: bool
-
-
-@dataclass(frozen=True, slots=True)
-class FirstAudio:
-    """How long the answer took: the first sound after the end of speech. Negative if it came before; None unknown."""
-
-    turn: Turn
-    since_speech_end_ms: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """A turn is over. `after_ms`: since its answer began."""
-
-    turn: Turn
-    outcome: Outcome
-    reason: str
-    after_ms: int
-
-
-Change = Started | Began | Spoke | FirstAudio | Ended
 
 
 class Turns:
@@ -117,6 +42,8 @@ class Turns:
         """The service interrupted, so one turnComplete is still to come that ends nothing of ours."""
         self._late_tool = False
         """A result went out after its turn had ended: what the service says next is no answer to new input."""
+        self._left_speaking = False
+        """The visitor left in mid-speech: what still comes of it is nobody's."""
 
     @property
     def open(self) -> bool:
@@ -137,7 +64,7 @@ class Turns:
 
     def speech_started(self, now_ns: int) -> list[Change]:
         """The local voice detection heard speech begin."""
-        turn = self.turn
+        turn, self._left_speaking = self.turn, False
         if turn is not None and turn.kind == "speech" and not turn.answering:
             turn.speech_open, turn.speech_began_ns, turn.since_ns = True, now_ns, now_ns
             return []
@@ -149,13 +76,19 @@ class Turns:
             return []
         return self._ask(Turn(0, "speech", now_ns, speech_open=True, speech_began_ns=now_ns), now_ns)
 
-    def speech_ended(self, now_ns: int, t: int) -> list[Change]:
-        """It ended, at `t` of the audio."""
+    def speech_ended(self, now_ns: int, t: int) -> list[Change] | None:
+        """It ended, at `t` of the audio. None if it was what was left of a visitor who has left meanwhile."""
         for turn in [*reversed(self.waiting), self.turn]:
             if turn is not None and turn.speech_open:
                 turn.speech_open, turn.speech_ended_t, turn.since_ns = False, t, now_ns
                 return self._first_audio(turn)
-        return []
+        if self._left_speaking:
+            return None
+        for turn in [*reversed(self.waiting), self.turn]:
+            if turn is not None and turn.kind == "speech" and not turn.answering:
+                turn.speech_ended_t, turn.since_ns = t, now_ns
+                return self._first_audio(turn)
+        return self._ask(Turn(0, "speech", now_ns, speech_ended_t=t), now_ns)  # its beginning was lost on the way
 
     def speech_lost(self, now_ns: int) -> None:
         """Whoever heard the speech is gone, and will never say that it ended."""
@@ -193,9 +126,12 @@ class Turns:
 
     def tool_called(self, now_ns: int, call_id: str) -> list[Change]:
         """The answer waits for a function."""
+        wrote = self.turn is not None and self.turn.wrote
         changes = self.output(now_ns)
         assert self.turn is not None
+        self.turn.wrote = wrote  # a call alone is no answer
         self.turn.tools.add(call_id)
+        self.turn.called_ns = now_ns
         return changes
 
     def tool_settled(self, now_ns: int, call_id: str, *, answered: bool) -> None:
@@ -274,7 +210,8 @@ class Turns:
             return []
         if turn.speech_open and now_ns - turn.speech_began_ns > ENDLESS_S * _NS:
             turn.speech_open, turn.since_ns = False, now_ns
-        if not connected or turn.tools or turn.speech_open or (playing and turn.answering):
+        calls = turn.tools and now_ns - turn.called_ns <= CALL_S * _NS
+        if not connected or calls or turn.speech_open or (playing and turn.answering):
             turn.since_ns = now_ns
             return []
         if now_ns - turn.since_ns <= STALL_S * _NS:
@@ -282,13 +219,14 @@ class Turns:
         outcome: Outcome = "answered" if turn.spoke_ns is not None or turn.wrote else "empty"
         return self._end(now_ns, outcome, "stalled")
 
-    def abandon(self, now_ns: int) -> list[Change]:
+    def abandon(self, now_ns: int, reason: str = "abandoned") -> list[Change]:
         """Nobody is here for the answer any more."""
+        self._left_speaking = any(turn.speech_open for turn in (*self.waiting, self.turn) if turn is not None)
         self.waiting.clear()
         if self.turn is None:
             return []
         self.turn.speech_open = False
-        return self._end(now_ns, "empty" if self.turn.spoke_ns is None else "interrupted", "abandoned")
+        return self._end(now_ns, "empty" if self.turn.spoke_ns is None else "interrupted", reason)
 
     # Inside
 
