@@ -54,6 +54,7 @@ class Budget:
         self._meter = Meter(options.counts)
         self._untold = Tokens()
         self._untold_usd: float | None = 0.0
+        self._sums = self._meter.sums
         self._last_ns: int | None = None
 
     # The service
@@ -120,7 +121,11 @@ class Budget:
             "day_usd": None if spent.day_unpriced else _rounded(spent.day_usd),
         }
         self._untold, self._untold_usd = Tokens(), 0.0
-        return [Tell("usage", body, log=True), Save()]
+        effects: list[Effect] = [Tell("usage", body, log=True), Save()]
+        if self._meter.sums != self._sums:
+            self._sums = self._meter.sums
+            effects.append(Note("the service's counts are taken for", {"what": "sums" if self._sums else "turns"}))
+        return effects
 
     # The caps
 

@@ -6,7 +6,7 @@ The goodbye, and the word to whoever speaks to a machine that has closed, are th
 from __future__ import annotations
 
 from pipeline.live.course import Course
-from pipeline.live.effects import Effect, HangUp, Note, Save, Tell
+from pipeline.live.effects import Dial, Effect, HangUp, Note, Save, Tell
 from pipeline.live.parts import Parts
 from pipeline.live.want import Want
 
@@ -74,4 +74,4 @@ class Capping:
     def _open(self) -> list[Effect]:
         self.closed = False
         self._want.release()
-        return [Note("no longer capped")]
+        return [Note("no longer capped"), Dial()]

@@ -177,6 +177,8 @@ class Conversation:
 
     def triggered(self, now_ns: int) -> list[Effect]:
         """Somebody wants to be listened to."""
+        if self._capping.closed:
+            return self._capping.refuse(now_ns)
         return self._tending.needed(now_ns)
 
     def barge_in(self, now_ns: int) -> list[Effect]:
@@ -223,12 +225,12 @@ class Conversation:
         """A line is set up. `context` comes before everything else, and any voice after all that this returns."""
         self.connected, self._last_ns = True, now_ns
         self.told = self._leaving = False
-        self._course.line_up(now_ns)
         self._tending.line_up(now_ns)
         self.budget.line_up(resumed=resumed)
         if not resumed:
             self.memory.forget_handle()
-        effects: list[Effect] = [SendContext(context)] if context else []
+        effects = self._course.line_up(now_ns, seeded=bool(context))
+        effects += [SendContext(context)] if context else []
         asked = [self.turns.turn, *self.turns.waiting]
         effects += [SendText(turn.text) for turn in asked if turn is not None and turn.text and not turn.answering]
         return effects + self._calls.line_up(now_ns, resumed=resumed) + self._course.rest_of_answer()

@@ -221,9 +221,12 @@ class Course:
 
     # Quiet
 
-    def line_up(self, now_ns: int) -> None:
-        """A fresh line: what was sent to the one before says nothing about this one."""
+    def line_up(self, now_ns: int, *, seeded: bool) -> list[Effect]:
+        """A fresh line: what was sent to the one before says nothing about this one. `seeded`: it is told what was
+        said, as much of it as there is room for."""
         self._quiet_since_ns = now_ns
+        left_out = self._parts.memory.left_out
+        return [Note("more was said than the session is told", {"left_out": left_out})] if seeded and left_out else []
 
     def quiet(self, now_ns: int, *, connected: bool) -> None:
         """What was sent in a long quiet needs no answer: a line that follows is not given it again."""

@@ -85,7 +85,8 @@ class Lines:
             self._renewal.set_result(None)
 
     def hang_up(self) -> None:
-        """Close the line that is up, if any."""
+        """Close the line that is up, if any: none is wanted any more."""
+        self.nudge()
         if self._renewal is not None and not self._renewal.done():
             self._renewal.set_result(None)
 
@@ -112,7 +113,7 @@ class Lines:
             reason = self._talk.want.reason
             if wait_s is None and reason is not None and reason != rests:
                 rests = reason
-                self._do(self._news.resting(reason))
+                self._do(self._news.resting(reason, self._talk.budget.reason if reason == "capped" else ""))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await self._nudge.wait()

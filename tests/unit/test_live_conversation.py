@@ -442,3 +442,11 @@ def check(done: list[fx.Effect]) -> None:
             case fx.SendToolResult(call_id):
                 assert call_id not in sticky, "what is answered is no more published"
     assert len(open_turns) <= 1
+
+
+def test_a_long_visit_is_told_to_a_fresh_line_in_its_newest_part_and_that_is_said() -> None:
+    talk = Talk(Memory(visit=1, active_ns=100 * S, left_out=7, transcript=[Said(9, "person", "And then?")]))
+    effects = talk.up()
+    assert fx.SendContext((("user", "And then?"),)) in effects
+    [note] = [effect for effect in effects if isinstance(effect, fx.Note)]
+    assert note.fields == {"left_out": 7}
