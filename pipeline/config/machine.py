@@ -184,7 +184,7 @@ def _imply_simulator(
     option = next((option for option in found.options if option.name == "service"), None)
     if option is None:
         return
-    chosen = service.choose(table.options.get("service", option.default), {**environ, **table.env})
+    chosen = service.choose(table.options.get("service", option.default), {**environ, **table.env}, table.options)
     if chosen is None:
         return
     tables[service.SESSION] = replace(table, options={**table.options, "service": chosen})

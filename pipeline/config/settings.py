@@ -55,7 +55,7 @@ def _stage(table: StageTable, tree: Node, found: Described | None) -> Iterator[S
     for key, value in options.items():
         node = _exactly(tree, (*above, key))
         if table.name == service.SESSION and key == "service" and (node is None or value != node.value):
-            why = "no key is set" if value == service.SIMULATOR else "the environment says how to reach Gemini"
+            why = "no key is set" if value == service.SIMULATOR else "it is said how to reach Gemini"
             yield Setting((*above, key), value, f"auto: {why}")
             continue
         yield from _flat((*above, key), value, tree)

@@ -13,11 +13,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import os
 import socket
 import ssl
 import warnings
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import websockets
@@ -26,12 +26,13 @@ from google.genai import errors, live, types
 from pydantic import ValidationError
 
 from pipeline.live import failures, shortcut
+from pipeline.live.access import hidden
 from pipeline.live.effects import Send, SendContext, SendImage, SendText, SendToolResult
 from pipeline.live.failures import Failure, LineFailed
 from pipeline.live.fields import explain, explain_word
 from pipeline.live.messages import Incoming
 from pipeline.live.parse import incoming
-from pipeline.live.service import Target, uses_vertex
+from pipeline.live.service import Target
 from pipeline.live.setup import leaves_turns_to_the_service, takes_history_first
 from pipeline.live.uplink import ActivityEnd, ActivityStart, Chunk, Piece, StreamEnd
 
@@ -39,12 +40,15 @@ CONNECT_S = 12.0
 """From dialling to setupComplete. The SDK itself would wait for ever while pongs arrive."""
 OPEN_S = 5.0
 CLOSE_S = 1.5
-PING_EVERY_S, PONG_WITHIN_S = 20.0, 60.0
-"""Pongs of 8 to 30 s were seen on living connections of the service: a dead peer is noticed by DEAD_PEER_MS."""
+PING_EVERY_S, PONG_WITHIN_S = 5.0, 60.0
+"""Pongs of 8 to 30 s were seen on living connections of the service: a dead peer is noticed by DEAD_PEER_MS. Pings are
+for that: while the gate is closed, or between activities, they are all that goes out."""
 DEAD_PEER_MS = 6_000
-"""Audio goes out all the time, so bytes that nobody acknowledges for so long mean that the network is gone."""
+"""Bytes that nobody acknowledges for so long mean that the network is gone."""
 LARGEST_MESSAGE = 16 * 2**20
 AUDIO_TYPE = "audio/pcm;rate=16000"
+
+warnings.filterwarnings("ignore", "The SDK's ephemeral token support")  # it is asked for, by who gives a token
 
 
 class BadField(ValueError):
@@ -75,7 +79,7 @@ def warm_up() -> None:
         '{"serverContent":{"turnComplete":true}}',
     )
     client = genai.Client(api_key="none", vertexai=False)
-    session = live.AsyncSession(client._api_client, _Nobody(samples))  # type: ignore[arg-type]
+    session = live.AsyncSession(client._api_client, shortcut.Nobody(samples))  # type: ignore[arg-type]
     asyncio.run(_rehearse(Line(session, contextlib.AsyncExitStack(), "nobody"), len(samples)))
 
 
@@ -89,25 +93,9 @@ async def _rehearse(line: Line, messages: int) -> None:
     await line.send_tool_result("1", "f", {"a": 1})
 
 
-class _Nobody:
-    """A WebSocket that says what it was given and takes everything."""
-
-    def __init__(self, messages: Sequence[str] = ()) -> None:
-        self._messages = iter(messages)
-        self.taken = ""
-
-    async def send(self, message: str) -> None:
-        """Take it."""
-        self.taken = message
-
-    async def recv(self, decode: bool = True) -> bytes:
-        """The next message."""
-        return next(self._messages).encode()
-
-
 async def _words_around_voice(session: live.AsyncSession) -> shortcut.Words | None:
     """What the SDK writes around a block of voice, by having it write one."""
-    paper = _Nobody()
+    paper = shortcut.Nobody()
     scribe = live.AsyncSession(session._api_client, paper)  # type: ignore[arg-type]
     await scribe.send_realtime_input(audio=types.Blob(data=shortcut.PROBE, mime_type=AUDIO_TYPE))
     return shortcut.words_around(paper.taken)
@@ -137,11 +125,15 @@ def _new_client(target: Target) -> genai.Client:
         args |= {"ssl": ssl.create_default_context(cafile=str(target.cert)), "proxy": None}
         options = types.HttpOptions(base_url=target.url, api_version="v1beta", async_client_args=args)
         return genai.Client(api_key="simulator", vertexai=False, http_options=options)
-    options = types.HttpOptions(async_client_args=args)
-    if not uses_vertex(os.environ) and "GOOGLE_GENAI_API_VERSION" not in os.environ:
-        key = os.environ.get("GOOGLE_API_KEY") or os.environ.get("GEMINI_API_KEY") or ""
-        options.api_version = "v1alpha" if key.startswith("auth_tokens/") else "v1beta"  # the SDK's v1 is undocumented
-    return genai.Client(http_options=options)
+    options = types.HttpOptions(async_client_args=args, api_version=target.api_version or None)
+    if target.service == "vertex":
+        if target.key:
+            return genai.Client(vertexai=True, api_key=target.key, http_options=options)
+        return genai.Client(vertexai=True, project=target.project, location=target.location, http_options=options)
+    if not target.key:
+        return genai.Client(http_options=options)  # the SDK's own environment says all of it
+    options.api_version = target.api_version or "v1beta"  # the SDK's v1 is undocumented
+    return genai.Client(vertexai=False, api_key=target.key, http_options=options)
 
 
 async def dial(target: Target, model: str, fields: Mapping[str, Any]) -> Line:
@@ -153,7 +145,8 @@ async def dial(target: Target, model: str, fields: Mapping[str, Any]) -> Line:
             config = types.LiveConnectConfig(**fields)
             session = await stack.enter_async_context(_client(target).aio.live.connect(model=model, config=config))
     except Exception as error:
-        raise LineFailed(_of_dialling(error, target, model, resuming)) from error
+        # Without the error itself: what a library says of a request may hold the key.
+        raise LineFailed(_told(_of_dialling(error, target, model, resuming), target)) from None
     line = Line(session, stack, target.where, history_first=takes_history_first(fields))
     line.frames_text = not leaves_turns_to_the_service(fields)
     line.words = await _words_around_voice(session)
@@ -165,6 +158,12 @@ async def dial(target: Target, model: str, fields: Mapping[str, Any]) -> Line:
     return line
 
 
+def _told(failure: Failure, target: Target) -> Failure:
+    """Without the key, and with where it came from if it is that which was refused."""
+    remedy = f"check {target.key_from}" if failure.kind == "key" and target.key_from else failure.remedy
+    return replace(failure, words=hidden(failure.words, target.key), remedy=remedy)
+
+
 def _of_dialling(error: Exception, target: Target, model: str, resuming: bool) -> Failure:
     if isinstance(error, errors.APIError):
         return _of_api_error(error, model, resuming)
@@ -173,7 +172,7 @@ def _of_dialling(error: Exception, target: Target, model: str, resuming: bool) -
         return failures.of_status(error.response.status_code, body, model=model)
     if isinstance(error, websockets.InvalidProxyStatus | websockets.ProxyError):
         return Failure("proxy", f"the proxy of this machine refuses: {error}", "check HTTPS_PROXY")
-    if type(error).__module__.startswith("google.auth"):
+    if type(error).__module__.startswith("google.auth") or "resolve API token" in str(error):
         words = f"no Google Cloud credentials: {error}"
         return Failure("key", words, "run `gcloud auth application-default login`", wait_cap_s=failures.RARE_S)
     if isinstance(error, ValueError) and not isinstance(error, UnicodeError | ssl.SSLError | websockets.InvalidURI):

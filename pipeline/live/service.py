@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from pipeline.live.failures import RARE_S, SOON_S, Failure, LineFailed
 
-Service = Literal["gemini", "simulator"]
+Service = Literal["gemini", "vertex", "simulator"]
 KEYS = ("GOOGLE_API_KEY", "GEMINI_API_KEY")
 VERTEX = ("GOOGLE_GENAI_USE_VERTEXAI", "GOOGLE_GENAI_USE_ENTERPRISE")
 SIMULATOR_FILE = "simulator.json"
@@ -30,6 +30,13 @@ class Target:
     """Base URL; None where the SDK's own environment says it."""
     cert: Path | None = None
     """The certificate to trust; None for those that the machine trusts."""
+    key: str = field(default="", repr=False)
+    """A key or token; empty where the SDK finds its way itself."""
+    key_from: str = ""
+    """Where that came from, for a person."""
+    project: str = ""
+    location: str = ""
+    api_version: str = ""
 
 
 def has_key(environ: Mapping[str, str]) -> bool:
@@ -49,15 +56,16 @@ def standing_in(environ: Mapping[str, str]) -> str:
     return f"THE SIMULATOR ANSWERS, NOT GEMINI: {NO_KEY}; set one of them and start again"
 
 
-def target(service: Service, environ: Mapping[str, str], run_dir: Path) -> Target:
-    """Where to dial now. Raises LineFailed while that is not known."""
+def target(service: Service, environ: Mapping[str, str], run_dir: Path, *, said: bool = False) -> Target:
+    """Where to dial now; `said`: the options say with which key. Raises LineFailed while that is not known."""
     if service == "simulator":
         return _simulator(run_dir / SIMULATOR_FILE)
-    if not has_key(environ):
+    vertex = service == "vertex" or (uses_vertex(environ) and not said)
+    if not vertex and not said and not has_key(environ):
         raise LineFailed(Failure("key", NO_KEY, "set one of them and start again", wait_cap_s=RARE_S))
-    url = environ.get("GOOGLE_VERTEX_BASE_URL" if uses_vertex(environ) else "GOOGLE_GEMINI_BASE_URL", "")
-    usual = "aiplatform.googleapis.com" if uses_vertex(environ) else "generativelanguage.googleapis.com"
-    return Target("gemini", url.split("://")[-1].strip("/") or usual)
+    url = environ.get("GOOGLE_VERTEX_BASE_URL" if vertex else "GOOGLE_GEMINI_BASE_URL", "")
+    usual = "aiplatform.googleapis.com" if vertex else "generativelanguage.googleapis.com"
+    return Target(service, url.split("://")[-1].strip("/") or usual)
 
 
 def _simulator(path: Path) -> Target:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import websockets
@@ -92,3 +92,19 @@ class Ahead:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._ws, name)
+
+
+class Nobody:
+    """A WebSocket that says what it was given and takes everything: to have the SDK write, and read, at leisure."""
+
+    def __init__(self, messages: Sequence[str] = ()) -> None:
+        self._messages = iter(messages)
+        self.taken = ""
+
+    async def send(self, message: str) -> None:
+        """Take it."""
+        self.taken = message
+
+    async def recv(self, decode: bool = True) -> bytes:
+        """The next message."""
+        return next(self._messages).encode()

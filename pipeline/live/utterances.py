@@ -10,6 +10,7 @@ KEPT = 64
 """Utterances that are remembered, the newest. Over it the oldest is dropped: it was said a minute ago at the least."""
 ENDLESS_NS = 60_000_000_000
 """Speech that has not ended after this long has lost its end: the frontend that knew it is gone."""
+_UNKNOWN_NS = 2**63
 
 
 @dataclass(slots=True)
@@ -19,11 +20,12 @@ class Utterance:
     start_t: int
     end_t: int | None = None
     """None while it goes on."""
+    longest_ns: int = ENDLESS_NS
 
     @property
     def latest_t(self) -> int:
         """Where it has ended at the latest."""
-        return self.start_t + ENDLESS_NS if self.end_t is None else self.end_t
+        return self.start_t + self.longest_ns if self.end_t is None else self.end_t
 
 
 class Utterances:
@@ -67,7 +69,7 @@ class Utterances:
     def presume(self, start_t: int, end_t: int | None) -> None:
         """Somebody spoke after `start_t` whom this stage did not live to hear of. `end_t`: where that ended; None: at
         the latest where the next thing that is told of speech says, or where the voice is live again."""
-        self._known.append(Utterance(start_t, end_t))
+        self._known.append(Utterance(start_t, end_t, longest_ns=_UNKNOWN_NS))
         if end_t is None:
             self._presumed = self._known[-1]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -14,12 +15,14 @@ from pipeline.config.options import OptionError
 from pipeline.config.service import choose
 from pipeline.live import effects as fx
 from pipeline.live import service, setup
+from pipeline.live.access import Access, Credentials, unfit
 from pipeline.live.activities import ClientVad
 from pipeline.live.backoff import Backoff
 from pipeline.live.conversation import Conversation
 from pipeline.live.dialling import Dialling, Plan
-from pipeline.live.kept import Block
+from pipeline.live.failures import LineFailed
 from pipeline.live.images import Images
+from pipeline.live.kept import Block
 from pipeline.live.lines import Line, Lines
 from pipeline.live.news import News
 from pipeline.live.store import Store
@@ -34,8 +37,20 @@ class Session(Stage):
     reads: ClassVar[tuple[str, ...]] = ("voice",)
     emits: ClassVar[tuple[str, ...]] = ("reply",)
 
-    service: Literal["auto", "gemini", "simulator"] = "auto"
+    service: Literal["auto", "gemini", "vertex", "simulator"] = "auto"
     """auto: gemini when a key is set, else the simulator of this machine. gemini never falls back."""
+    project: str = ""
+    """Of Google Cloud, for `service: vertex`; else GOOGLE_CLOUD_PROJECT."""
+    location: str = ""
+    """Its region; else GOOGLE_CLOUD_LOCATION."""
+    key_file: Path | None = None
+    """A file that holds the key; else GOOGLE_API_KEY or GEMINI_API_KEY."""
+    token_file: Path | None = None
+    """A file that holds an ephemeral token, read for each connection."""
+    token_command: list[str] = []
+    """A program and its arguments that prints one."""
+    api_version: Literal["", "v1", "v1beta", "v1alpha", "v1beta1"] = ""
+    """Of the service; empty: v1beta, v1alpha with a token, v1beta1 on Vertex AI."""
     model: str = "gemini-3.8-live"
     voice: str = "Aoede"
     instruction: str = ""
@@ -67,6 +82,15 @@ class Session(Stage):
         """Imports the SDK and builds its types. Raises OptionError for fields that it refuses, naming the key."""
         from pipeline.live import gemini  # here, so that who only describes this stage does not wait for the SDK
 
+        self._service = choose(self.service, os.environ, vars(self)) or "simulator"
+        access = Access(
+            self.project, self.location, self.key_file, self.token_file, self.token_command, self.api_version
+        )
+        if fault := unfit(self._service, access, os.environ):
+            raise OptionError(fault)
+        self._credentials = Credentials(
+            self._service, access, os.environ, self.config_dir, self.run_dir, time.monotonic
+        )
         path = self.config_dir / self.instruction_file if self.instruction_file else None
         try:
             instruction = setup.instruction(self.instruction, path)
@@ -100,7 +124,6 @@ class Session(Stage):
 
     def start(self) -> None:
         """Take up what a session before this one left behind."""
-        self._service = choose(self.service, os.environ) or "simulator"
         self._store = Store(self.state_dir)
         memory = self._store.load()
         memory.void_times(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
@@ -141,10 +164,15 @@ class Session(Stage):
             self._store.close()
 
     async def _dial(self, plan: Plan) -> Line:
-        target = service.target(self._service, os.environ, self.run_dir)
+        target = await self._credentials.target(resuming=plan.handle is not None)
         functions = self._talk.functions.declared
         fields = setup.config(self._wanted, handle=plan.handle, history_first=bool(plan.context), functions=functions)
-        return await self._gemini.dial(target, self.model, fields)
+        try:
+            return await self._gemini.dial(target, self.model, fields)
+        except LineFailed as failed:
+            if failed.failure.kind == "key":
+                self._credentials.refused()
+            raise
 
     # -- the bus
 

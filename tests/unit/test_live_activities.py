@@ -173,6 +173,17 @@ def test_a_session_that_was_killed_in_mid_utterance_finds_its_beginning_though_n
     assert shape(pieces + hear(uplink, 60, 120, again=True)) == ["start", (10, 95), "end"]
 
 
+def test_the_last_answer_may_be_long_ago() -> None:
+    uplink = manual(answered_t=None)
+    uplink.presume(None)
+    assert uplink.line_up() is None
+    hour = 3600 * S // BLOCK_NS
+    for number in range(hour, hour + 250):
+        uplink.audio(number * BLOCK_NS, voice(number), again=True)
+    pieces = drain(uplink) + hear(uplink, hour + 250, hour + 300)
+    assert shape(pieces) == ["start", (hour, hour + 275), "end"]
+
+
 @pytest.mark.parametrize("told", [False, True])
 def test_what_nobody_tells_of_ends_where_the_voice_is_live_again(told: bool) -> None:
     uplink = manual(answered_t=10 * BLOCK_NS)

@@ -57,7 +57,7 @@ def test_all_else_is_the_sdks_to_read(raw: bytes) -> None:
 def test_a_block_of_voice_is_written_as_the_sdk_writes_it() -> None:
     async def both() -> tuple[str, str]:
         client = gemini.genai.Client(api_key="none", vertexai=False)
-        paper = gemini._Nobody()
+        paper = shortcut.Nobody()
         session = gemini.live.AsyncSession(client._api_client, paper)  # type: ignore[arg-type]
         words = await gemini._words_around_voice(session)
         assert words is not None
