@@ -12,6 +12,15 @@ from pipeline.tools.options import Function, How, Server
 ANNOUNCE = "This takes a moment: before you call it, say so to the person in a few words."
 LONGEST_DESCRIPTION = 4_000
 """Characters; a server may send a whole manual, and each turn is billed for it."""
+UNDERSTOOD = frozenset(
+    [
+        *("$ref", "$defs", "type", "format", "title", "description", "enum", "minimum", "maximum", "anyOf", "oneOf"),
+        *("items", "prefixItems", "minItems", "maxItems", "properties", "additionalProperties", "required"),
+    ]
+)
+"""Words of JSON schema that the service documents. It refuses a whole session for one function that it cannot read."""
+NAMED = ("properties", "$defs")
+"""Whose keys are names."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +110,21 @@ class Catalogue:
             return [f"{server}: the service takes no function of the name {name!r}"]
         if name in found:
             return [f"{server}: there is a function {name} already; give the server a `prefix`"]
-        parameters = {key: value for key, value in told["parameters"].items() if key != "$schema"}
+        parameters = understood(told["parameters"])
         found[name] = Tool(name, str(told["description"]), parameters, table, (server, str(told["name"])))
         return []
+
+
+def understood(schema: Any) -> Any:
+    """A schema that somebody else wrote, without what the service may not understand."""
+    if isinstance(schema, list):
+        return [understood(each) for each in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    known: dict[str, Any] = {"enum": [schema["const"]]} if "const" in schema else {}
+    for key, value in schema.items():
+        if key in NAMED and isinstance(value, Mapping):
+            known[key] = {name: understood(inner) for name, inner in value.items()}
+        elif key in UNDERSTOOD:
+            known[key] = value if key in ("enum", "required") else understood(value)
+    return known

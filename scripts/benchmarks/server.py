@@ -39,6 +39,8 @@ class Connection:
         self.came: list[tuple[int | None, int]] = []
         self.ready = threading.Event()
         """Its setup was answered."""
+        self.results = 0
+        """Answers to function calls."""
         self.closed = False
 
     @property
@@ -82,6 +84,8 @@ class Connection:
             pcm = base64.b64decode(text + b"=" * (-len(text) % 4))
             for at in range(0, len(pcm), VOICE_BYTES):  # a backlog comes in pieces of two blocks
                 self.came.append((stamp_of(pcm, at), came_ns))
+        elif b'"functionResponses"' in payload:
+            self.results += 1
         elif b'"setup"' in payload:
             self.send(b'{"setupComplete":{}}')
             self.ready.set()

@@ -60,7 +60,7 @@ def test_whatever_a_function_does_its_call_is_answered(place: Path) -> None:
         assert len(said) < 100
         assert any("lines before it were dropped" in line for line in said)
         (worker,) = workers(counter)
-        assert os.getpriority(os.PRIO_PROCESS, worker) == 10
+        assert os.getpriority(os.PRIO_PROCESS, worker) == 19
         assert Path(f"/proc/{worker}/oom_score_adj").read_text().strip() == "1000"
         links = [os.readlink(f"/proc/{worker}/fd/{fd}") for fd in os.listdir(f"/proc/{worker}/fd")]
         assert sum("socket:" in link for link in links) == 1, "none of the stage's own"

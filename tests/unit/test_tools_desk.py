@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.tools.catalogue import ANNOUNCE, Catalogue, Tool
+from pipeline.tools.catalogue import ANNOUNCE, Catalogue, Tool, understood
 from pipeline.tools.desk import OPEN_CALLS, Answer, Desk, Drop, Run
 from pipeline.tools.filler import ANSWER_S, Filler
 from pipeline.tools.options import Function, How, Server
@@ -232,6 +232,23 @@ def test_functions_and_servers_are_declared_in_order_and_names_are_taken_once() 
     it.offered("orders", None, "it ended")
     assert "look" in it.tools, "it is coming back"
     assert it.problems[0] == "the server orders is away: it ended"
+
+
+def test_a_schema_of_a_server_is_declared_without_what_the_service_does_not_know() -> None:
+    given = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "type": "object",
+        "properties": {"pattern": {"type": "string", "pattern": "^x", "default": "x"}, "kind": {"const": "a"}},
+        "required": ["pattern"],
+        "patternProperties": {"x": {}},
+        "anyOf": [{"required": ["kind"], "not": {}}],
+    }
+    assert understood(given) == {
+        "type": "object",
+        "properties": {"pattern": {"type": "string"}, "kind": {"enum": ["a"]}},
+        "required": ["pattern"],
+        "anyOf": [{"required": ["kind"]}],
+    }
 
 
 # The filler
