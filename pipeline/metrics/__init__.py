@@ -1,0 +1,1 @@
+"""What is counted of a running pipeline, for those who draw curves."""
