@@ -18,6 +18,7 @@ from pipeline.live import service, setup
 from pipeline.live.access import Access, Credentials, unfit
 from pipeline.live.activities import ClientVad
 from pipeline.live.backoff import Backoff
+from pipeline.live.budget import Budget, BudgetOptions, local_day
 from pipeline.live.conversation import Conversation
 from pipeline.live.dialling import Dialling, Plan
 from pipeline.live.failures import LineFailed
@@ -68,6 +69,7 @@ class Session(Stage):
     server_vad: setup.ServerVad = setup.ServerVad()
     client_vad: ClientVad = ClientVad()
     visit: VisitOptions = VisitOptions()
+    budget: BudgetOptions = BudgetOptions()
     idle_s: Annotated[float, Range(0, 86_400)] = 20.0
     """Silence that closes the paid connection; the visit lives on, and the next word opens another. 0: never."""
     resumption: bool = True
@@ -124,11 +126,13 @@ class Session(Stage):
 
     def start(self) -> None:
         """Take up what a session before this one left behind."""
-        self._store = Store(self.state_dir)
+        self._store = Store(self.state_dir, self.visit.retention)
         memory = self._store.load()
         memory.void_times(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+        budget = Budget(memory, self.budget, self.model, local_day)
         self._talk = Conversation(
             memory,
+            budget=budget,
             greeting=self.greeting,
             ends_after_s=self.visit.ends_after_s,
             has_tools="tools" in self.brief.peers,
@@ -139,7 +143,8 @@ class Session(Stage):
             client_vad=self.client_vad if self.turn_detection == "client" else None,
             pause_ns=self._pause_ns,
         )
-        self._news = News(self._service, service.standing_in(os.environ) if self._service == "simulator" else "")
+        standing_in = service.standing_in(os.environ) if self._service == "simulator" else ""
+        self._news = News(self._service, "; ".join(part for part in (standing_in, budget.fault) if part))
         self._lines = Lines(
             self._talk,
             Dialling(self._talk, Backoff(random.random), resumes=self.resumption),
@@ -211,6 +216,12 @@ class Session(Stage):
         epoch, at = event.number("epoch"), event.number("at")
         if epoch is not None and at is not None:
             self._do(self._talk.heard(self.now_ns(), epoch, at))
+
+    def on_audible(self, event: Event) -> None:
+        """The first of an answer is at the speaker."""
+        t, epoch, at = event.number("t"), event.number("epoch"), event.number("at")
+        if t is not None and epoch is not None and at is not None:
+            self._talk.talked_over.audible(t, epoch, at)
 
     def on_visitor_left(self, _event: Event) -> None:
         """A sensor saw them go."""
@@ -306,6 +317,8 @@ class Session(Stage):
 
     def _tick(self) -> None:
         self._do(self._talk.tick(self.now_ns()))
+        self._store.tick(self._talk.memory)
+        self._do(self._news.store(self._store.fault))
         if self._talk.uplink.stalled:
             self._lines.voice_came()
         self._show()
