@@ -61,13 +61,14 @@ class Capping:
 
     def _close(self, now_ns: int) -> list[Effect]:
         parts = self._parts
-        self.closed, self._since_ns, self._said_ns = True, None, now_ns
+        self.closed, self._since_ns, self._said_ns = True, None, None
         self._want.hold("capped")
         reached = Note("capped", {"reason": parts.budget.reason}, "warning")
         effects = self._course.changes(parts.turns.abandon(now_ns, "capped"), now_ns)
         effects += parts.downlink.silence(now_ns)
         effects += self._course.answered(parts.uplink.seen_t)
         if parts.visit.id is not None:
+            self._said_ns = now_ns
             effects.append(Tell("play", {"name": "goodbye", "cause": "capped"}, log=True))
         return [reached, *effects, HangUp(), Save()]
 
