@@ -53,6 +53,9 @@ SAFE: Final = frozenset(
         "incident",
         "latency",
         "clipping",
+        "write_tape",
+        "tape_written",
+        "tape_ended",
     )
 )
 """Events of this package that carry no words of a conversation. Those of a stage that we do not know may."""
