@@ -16,18 +16,17 @@ from pipeline.live.budget import Budget, BudgetOptions, local_day
 from pipeline.live.calls import Calls, Result
 from pipeline.live.capping import Capping
 from pipeline.live.course import Course
-from pipeline.live.effects import Dial, Effect, HangUp, Note, Renew, Save, SendContext, SendText, Trim
+from pipeline.live.effects import Dial, Effect, HangUp, Note, Save, SendContext, SendText, Trim
 from pipeline.live.functions import Functions
 from pipeline.live.kept import Block, KeptVoice
 from pipeline.live.memory import Memory
 from pipeline.live.parts import Parts
 from pipeline.live.pauses import PAUSE_NS
+from pipeline.live.stay import Stay
 from pipeline.live.tending import Tending
 from pipeline.live.uplink import RECENT_NS, Uplink
 
 _NS = 1_000_000_000
-GOODBYE_S = 20.0
-"""A goodbye takes no longer; a visit that was to end with it ends then all the same."""
 REST_S = 1.5
 """Nothing from the service for so long after the last voice: no answer is on its way."""
 
@@ -70,13 +69,10 @@ class Conversation:
             parts, self._calls, self.functions, idle_s=idle_s, lifetime_s=lifetime_s, resumes=resumes
         )
         self.want = self._tending.want
+        self._stay = Stay(parts, self._course, self._calls, self._tending, self.kept)
         self._capping = Capping(parts, self._course, self.want)
         self.told = False
         """The service has said something about the conversation on the line that is up."""
-        self._leaving = False
-        """Whatever the line that is up still says is of a visitor who has left."""
-        self._ends_ns: int | None = None
-        """The visit ends when all is heard, at the latest then."""
         self._greeting = greeting
         self._last_ns = 0
         """When the service last said something, or was last given something."""
@@ -128,8 +124,7 @@ class Conversation:
             return []
         if self._capping.closed:
             return self._capping.speech_started(now_ns)
-        self._ends_ns = None  # they have more to say
-        return self._needed(now_ns) + self._course.changes(self.turns.speech_started(now_ns), now_ns)
+        return self._stay.speaks(now_ns) + self._course.changes(self.turns.speech_started(now_ns), now_ns)
 
     def speech_ended(self, now_ns: int, at_t: int, start_t: int | None) -> list[Effect]:
         """The frontend heard it end."""
@@ -150,30 +145,16 @@ class Conversation:
         """A presence sensor saw somebody. Whoever begins a visit is greeted."""
         if self._capping.closed:
             return self._capping.refuse(now_ns)
-        if self.visit.id is not None:
-            self.visit.active(now_ns)
-            return self._tending.needed(now_ns)
-        effects = self._needed(now_ns)
-        if self.visit.want_greeting():
-            effects += self._text(now_ns, self._greeting, "greeting")
-        return effects
+        effects, greeted = self._stay.arrives(now_ns)
+        return effects + self._text(now_ns, self._greeting, "greeting") if greeted else effects
 
     def visitor_left(self, now_ns: int) -> list[Effect]:
         """The visitor has left."""
-        if self.visit.id is None:
-            return []
-        effects = self._calls.void(now_ns) + self._course.leave(now_ns)
-        if self.uplink.seen_t is not None:
-            self.kept.forget(self.uplink.seen_t)
-        self._leaving, self._ends_ns = self.connected, None
-        # Whoever comes next must not be answered out of this visitor's context.
-        return [*effects, Renew("the visit is over")]
+        return self._stay.goes(now_ns)
 
     def end_visit(self, now_ns: int) -> list[Effect]:
         """The visit is to end when the goodbye was heard."""
-        if self.visit.id is not None:
-            self._ends_ns = now_ns + int(GOODBYE_S * _NS)
-        return []
+        return self._stay.goes_after_goodbye(now_ns)
 
     def triggered(self, now_ns: int) -> list[Effect]:
         """Somebody wants to be listened to."""
@@ -189,7 +170,7 @@ class Conversation:
         """Somebody typed `text`."""
         if self._capping.closed:
             return self._capping.refuse(now_ns)
-        return self._needed(now_ns) + self._text(now_ns, text, "text")
+        return self._stay.somebody(now_ns) + self._text(now_ns, text, "text")
 
     def heard(self, now_ns: int, epoch: int, at: int) -> list[Effect]:
         """Playback has heard the speaker up to `at` of `epoch`."""
@@ -224,7 +205,8 @@ class Conversation:
     def line_up(self, now_ns: int, context: tuple[tuple[str, str], ...], *, resumed: bool) -> list[Effect]:
         """A line is set up. `context` comes before everything else, and any voice after all that this returns."""
         self.connected, self._last_ns = True, now_ns
-        self.told = self._leaving = False
+        self.told = False
+        self._stay.line_up()
         self._tending.line_up(now_ns)
         self.budget.line_up(resumed=resumed)
         if not resumed:
@@ -255,7 +237,7 @@ class Conversation:
         """One value of a message of the service."""
         if isinstance(value, m.Usage):
             return self._course.counted(value)
-        if self._leaving:
+        if self._stay.left:
             return []
         self._last_ns = now_ns
         self._tending.sign(now_ns)
@@ -314,14 +296,11 @@ class Conversation:
         playing = self.downlink.playing(now_ns)
         stalled = self.turns.tick(now_ns, connected=self.connected, playing=playing)
         effects += self._course.changes(stalled, now_ns)
-        if playing or not self.uplink.quiet:
-            self.visit.active(now_ns)
-        if self.visit.is_over(now_ns):
-            effects += self.visitor_left(now_ns)
+        effects += self._stay.tick(now_ns, playing=playing)
         self._course.quiet(now_ns, connected=self.connected)
         if self.uplink.ended_sent and not self._said_end:
             self._said_end, self._last_ns = True, now_ns
-        effects += self._calls.tick(now_ns) + self._goodbye(now_ns, playing)
+        effects += self._calls.tick(now_ns)
         care = self._tending.tick(now_ns)
         if HangUp() in care and self.uplink.seen_t is not None:
             # Nobody spoke for so long: what was said before needs no answer, and the next line need not hear it.
@@ -334,14 +313,6 @@ class Conversation:
         return self._tending.owed
 
     # Inside
-
-    def _needed(self, now_ns: int) -> list[Effect]:
-        return self._course.somebody(now_ns) + self._tending.needed(now_ns)
-
-    def _goodbye(self, now_ns: int, playing: bool) -> list[Effect]:
-        if self._ends_ns is None or (now_ns < self._ends_ns and (playing or self.turns.open)):
-            return []
-        return self.visitor_left(now_ns)
 
     def _text(self, now_ns: int, text: str, kind: t.Kind) -> list[Effect]:
         effects = self._course.changes(self.turns.text_sent(now_ns, text, kind), now_ns)

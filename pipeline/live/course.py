@@ -74,6 +74,8 @@ class Course:
         victim = turn if turn is not None and turn.answering else parts.turns.last
         if victim is not None:
             effects += parts.interruption.begin(now_ns, victim, epoch, "local")
+        if turn is None or not turn.answering:
+            parts.downlink.cut_off()  # the service is done with it: what comes next is an answer to what they say now
         effects += self.changes(parts.turns.barge_in(now_ns), now_ns)
         return effects if parts.downlink.heard_once else effects + parts.interruption.settle()
 
