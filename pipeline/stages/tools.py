@@ -13,7 +13,7 @@ from pipeline.tools import desk, staffing
 from pipeline.tools.begun import Begun
 from pipeline.tools.catalogue import Catalogue, Tool
 from pipeline.tools.filler import Filler
-from pipeline.tools.options import Function, Server
+from pipeline.tools.options import Deadline, Function, Server
 from pipeline.tools.pool import Servers, Workers
 
 TICK_S = 0.05
@@ -35,13 +35,15 @@ class Tools(Stage):
     """`module:function`, or a table with `use` and how it is to be called; modules lie beside the configuration."""
     mcp: dict[str, Server] = {}
     """Programs that offer functions by the Model Context Protocol."""
-    deadline_s: Annotated[float, Range(0.05, 3600)] = 8
+    deadline_s: Deadline = 8
     """From a call to its answer; then the function is killed and the model told so."""
     filler: str = "thinking"
     """What is played while the person waits: a prompt or an earcon; none: nothing."""
     filler_after_ms: Annotated[float, Range(0)] = 900
     workers: Annotated[int, Range(1, 16)] = 4
     """Functions that run at the same time, each in a process."""
+    memory_mb: Annotated[float, Range(32)] = 512
+    """Of each of these processes; a function that wants more fails."""
     result_bytes: Annotated[int, Range(100, 1_000_000)] = 20_000
     """Of one result: a longer text is cut, anything else refused, and the model told so."""
 
@@ -53,6 +55,7 @@ class Tools(Stage):
             folder=self.config_dir,
             state_dir=self.state_dir,
             most_bytes=self.result_bytes,
+            memory_mb=self.memory_mb,
             on_line=lambda line: self.log.info("a function says", line=line),
         )
         if problems := list(self._staffing.problems()):
@@ -76,6 +79,7 @@ class Tools(Stage):
         self._kept: dict[str, int] = {}
         self._declared: list[dict[str, Any]] | None = None
         self._began_ns: dict[str, int] = {}
+        self._asked_by: dict[str, int] = {}
         self._ticking = False
         if self.brief.restarts and self.filler != "none":  # the one before may have died while it was played
             self.tell("play_stop", sticky=True, key="restarted", name=self.filler)
@@ -102,6 +106,7 @@ class Tools(Stage):
         args = event.body.get("args")
         call_id, name = str(event.body.get("id")), str(event.body.get("name"))
         self._began_ns.setdefault(call_id, self.now_ns())
+        self._asked_by[call_id] = event.inst
         self._do(self._desk.called(self.now_ns(), call_id, name, args if isinstance(args, Mapping) else {}))
 
     def on_tool_cancelled(self, event: Event) -> None:
@@ -109,6 +114,13 @@ class Tools(Stage):
         call_id = str(event.body.get("id"))
         self._forget(call_id)
         self._do(self._desk.cancelled(call_id))
+
+    def on_state(self, event: Event) -> None:
+        """A new session asks its questions anew: nobody waits for what the one before has called."""
+        if event.src == "session":
+            for call_id in [each for each, inst in self._asked_by.items() if inst < event.inst]:
+                self._forget(call_id)
+                self._do(self._desk.cancelled(call_id))
 
     def on_tool_taken(self, event: Event) -> None:
         """The session has given the result to the model."""
@@ -242,6 +254,7 @@ class Tools(Stage):
 
     def _forget(self, call_id: str) -> None:
         self._began_ns.pop(call_id, None)
+        self._asked_by.pop(call_id, None)
         if self._kept.pop(call_id, None) is not None:
             self.unstick("tool_result", call_id)
 

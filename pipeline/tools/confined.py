@@ -32,3 +32,11 @@ def confine(parent: int) -> None:
         os._exit(1)  # it died before the net was spread
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "wb") as file:
         file.write(FIRST_TO_GO)
+
+
+def bound_memory(megabytes: float) -> None:
+    """More than that can't be had: the function fails, and no disk is set in motion by it. Its own data alone counts:
+    libraries reserve far more address space than they use."""
+    most = int(megabytes * 1_000_000)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))

@@ -217,7 +217,7 @@ def _words(error: BaseException) -> str:
         error = error.exceptions[0]
     if isinstance(error, TimeoutError):
         return f"it did not say what it offers within {START_S:g} s"
-    return f"{type(error).__name__}: {error}".removesuffix(": ")
+    return f"{type(error).__name__}: {error}".strip().removesuffix(":")
 
 
 if __name__ == "__main__":

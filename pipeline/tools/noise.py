@@ -36,3 +36,9 @@ class Noise:
             kept.append(text if not self.dropped else f"{text} [{self.dropped} lines before it were dropped]")
             self.dropped = 0
         return kept
+
+    def end(self) -> list[str]:
+        """The last lines to log: it has ended."""
+        rest = self._part.decode("utf-8", "replace").strip()
+        dropped, self.dropped, self._part = self.dropped, 0, b""
+        return ([rest] if rest else []) + ([f"[{dropped} lines after it were dropped]"] if dropped else [])

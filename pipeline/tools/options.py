@@ -8,13 +8,15 @@ from typing import Annotated, Literal
 from pipeline.config.kinds import Range
 
 Scheduling = Literal["interrupt", "when_idle", "silent"]
+Deadline = Annotated[float, Range(0.05, 110)]
+"""Seconds. Below the 120 s after which the session answers for a stage that says nothing any more."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class How:
     """How the calls of a function are treated."""
 
-    deadline_s: Annotated[float, Range(0.05, 3600)] | None = None
+    deadline_s: Deadline | None = None
     """From the call to its answer; None: the stage's own `deadline_s`."""
     cache_s: Annotated[float, Range(0)] = 0
     """For so long an equal call has the same answer without being run."""

@@ -190,6 +190,8 @@ class Process:
             for message in self._received():
                 self.on_message(message)
         self._read_noise()
+        for line in self._noise.end():
+            self.on_line(line)
         if self._loop is not None:
             if self._pausing is not None:
                 self._pausing.cancel()

@@ -35,12 +35,15 @@ class Staffing:
     state_dir: Path
     most_bytes: int
     """Of a result."""
+    memory_mb: float = 512
+    """Of a worker."""
     on_line: Callable[[str], None] = field(default=lambda _: None)
     """Gets what workers print, a line at a time, bounded."""
 
     def worker(self) -> Process:
         """A process for functions. Raises OSError."""
-        return self._start("pipeline.tools.worker", {"functions": [function.use for function in self.functions]})
+        functions = [function.use for function in self.functions]
+        return self._start("pipeline.tools.worker", {"functions": functions, "memory_mb": self.memory_mb})
 
     def client(self) -> Process:
         """The process for MCP servers. Raises OSError."""

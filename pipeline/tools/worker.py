@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.tools import wire
-from pipeline.tools.confined import confine
+from pipeline.tools.confined import bound_memory, confine
 from pipeline.tools.declare import Declaration, Undeclarable, declare, find
 from pipeline.tools.results import Unsayable, bounded
 from pipeline.tools.types import convert, hints
@@ -40,6 +40,7 @@ def main() -> None:
     calls: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     # a thread, so that a closed socket ends us in the middle of a function, also where there is no death signal
     threading.Thread(target=_listen, args=(asked, calls), daemon=True).start()
+    bound_memory(first["memory_mb"])
     folder = Path(first["folder"])
     sys.path.insert(0, str(folder))
     functions = [_load(use, folder) for use in first["functions"]]
@@ -108,7 +109,7 @@ class Runner:
             return {"error": f"{told.name}: {error}"}
         except BaseException as error:  # SystemExit and its like, too: the model must not wait
             text = "".join(traceback.format_exception(error))
-            words = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(": ")
+            words = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
             return {"error": f"{told.name} failed: {words[:500]}", "traceback": text[-LONGEST_TRACE:]}
 
 

@@ -105,6 +105,13 @@ def raises() -> None:
     secret_of_the_house["key"]
 
 
+def devours() -> int:
+    """Take all memory."""
+    taken = []
+    while True:
+        taken.append(bytearray(50_000_000))
+
+
 def leaves() -> None:
     """Leave."""
     sys.exit("bye")

@@ -26,6 +26,7 @@ ALL = [
     "unsayable",
     "raises",
     "leaves",
+    "devours",
 ]
 
 
@@ -55,6 +56,11 @@ class Counter:
         before = len(self.bodies("tools"))
         self.nursery.start("tools")
         self.nursery.until(lambda: len(self.bodies("tools")) > before)
+
+    def replace_session(self) -> None:
+        """As if it had been killed and started again."""
+        self.session.__exit__()
+        self.session = Speaks(self.nursery, "session", inst=2)
 
     def bodies(self, name: str, **fields: Any) -> list[Mapping[str, Any]]:
         """Bodies of its events so far that have these fields."""

@@ -33,8 +33,8 @@ class Speaks:
     """A stage of the test's own on a nursery's bus; a thread serves it, so that late subscribers hear what is sticky
     and readers that ask for a replay are answered."""
 
-    def __init__(self, nursery: Nursery, name: str, *streams: str) -> None:
-        self._producer = producer = nursery.producer(name)
+    def __init__(self, nursery: Nursery, name: str, *streams: str, inst: int = 1) -> None:
+        self._producer = producer = nursery.producer(name, inst)
         self._readers = [
             Consumer(nursery.context, nursery.endpoint(other), ("event.listening",))
             for other in nursery.stages

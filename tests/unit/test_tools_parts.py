@@ -86,7 +86,11 @@ def test_noise_is_bounded_in_lines_and_length() -> None:
     assert noise.feed(b"later\n", 1_000_000_000) == ["later [94 lines before it were dropped]"]
     for _ in range(100):
         noise.feed(b"z" * 100_000, 2)
-    assert len(noise._part) <= LONGEST_LINE
+    (rest,) = noise.end()
+    assert len(rest) == LONGEST_LINE
+    noise.feed(b"line\n" * 100, 3_000_000_000)
+    assert noise.end() == ["[90 lines after it were dropped]"]
+    assert noise.end() == []
 
 
 def test_messages_in_pieces_and_garbage() -> None:
