@@ -13,6 +13,7 @@ from pipeline.config.settings import settings
 from pipeline.config.sources import find, gather
 from pipeline.config.tables import Pipeline
 from pipeline.config.variables import substitute
+from pipeline.config.watchers import with_watchers
 
 Describer = Callable[[Mapping[str, str | None], Path, Mapping[str, str]], Mapping[str, Described]]
 
@@ -36,6 +37,7 @@ def load(
         findings.raise_any()
         raise
 
+    tree = with_watchers(tree)
     top = read_top(tree, file.stem, findings)
     stages, described = read_stages(
         tree, top, environ, findings, lambda uses: describer(uses, file.parent, environ) if uses else {}
@@ -48,6 +50,7 @@ def load(
         file=file,
         config_dir=file.parent,
         log=top.log,
+        budget_ms=top.budget_ms,
         version=top.version,
         settings=tuple(settings(tree, top, stages, described)),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pipeline.config import service
 from pipeline.config.adapters import adapt
@@ -13,7 +13,7 @@ from pipeline.config.checking import settle
 from pipeline.config.descriptions import Described, Description
 from pipeline.config.errors import Findings, nearest
 from pipeline.config.kinds import Field, table_fields
-from pipeline.config.options import RESERVED, build_value
+from pipeline.config.options import RESERVED, Range, build_value
 from pipeline.config.tables import LogTable, Restart, StageTable
 from pipeline.config.tree import Node, empty_table, without
 from pipeline.config.wiring import Place, flow_order, wire
@@ -40,6 +40,8 @@ class Top:
     restart: Restart = field(default_factory=Restart)
     """Of every stage that says nothing else."""
     log: LogTable = field(default_factory=LogTable)
+    budget_ms: Annotated[float, Range(1)] = 300.0
+    """What this machine may add to a turn's latency before it is worth a warning."""
 
 
 def read_top(tree: Node, stem: str, findings: Findings) -> Top:

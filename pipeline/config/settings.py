@@ -33,6 +33,7 @@ def settings(
         yield from _stage(table, tree, described.get(table.name))
     yield from _flat(("restart",), written(top.restart), tree)
     yield from _flat(("log",), written(top.log), tree)
+    yield from _flat(("budget_ms",), top.budget_ms, tree)
 
 
 def _stage(table: StageTable, tree: Node, found: Described | None) -> Iterator[Setting]:

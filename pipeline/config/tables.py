@@ -83,6 +83,8 @@ class Pipeline:
     config_dir: Path
     """Folder of `file`: where relative names start, and on every stage's import path."""
     log: LogTable = LogTable()
+    budget_ms: float = 300.0
+    """What this machine may add to a turn's latency before it is worth a warning."""
     version: int = 1
     settings: tuple[Setting, ...] = field(default=(), repr=False)
     """Every value with its origin, defaults included."""

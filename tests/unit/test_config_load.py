@@ -166,7 +166,7 @@ class TestTables:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("stages: {capture: }\nhealth: {}\n", "kiosk.yaml:2: health: unknown option; expected one of version"),
+            ("stages: {capture: }\nweather: {}\n", "kiosk.yaml:2: weather: unknown option; expected one of version"),
             ("stages: {capture: }\nlanguag: de\n", "kiosk.yaml:2: languag: unknown option; did you mean 'language'?"),
             ("stages: {capture: }\nversion: 2\n", "kiosk.yaml:2: version: got the number 2; expected 1"),
             ("stages: {capture: }\nname: ../x\n", "kiosk.yaml:2: name: got the text '../x'; expected letters"),

@@ -1,0 +1,31 @@
+"""`health:` and `black_box:` beside `stages:`: parts that watch a machine, each a stage that is not required."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from pipeline.config.tree import Node, without
+
+WATCHERS: Final = {"health": "pipeline.stages.health", "black_box": "pipeline.stages.black_box"}
+
+
+def with_watchers(tree: Node) -> Node:
+    """The tree with each of them as a stage, unless a stage has its name."""
+    stages = tree.table.get("stages")
+    if stages is None or not stages.is_table:
+        return tree
+    moved: dict[str, Node] = {}
+    gone: set[str] = set()
+    for key, use in WATCHERS.items():
+        node = tree.table.get(key)
+        if node is None or key in stages.table or not (node.is_table or node.value is None):
+            continue
+        gone.add(key)
+        if node.is_table or node.is_blank:
+            said = {"use": Node(use, node.origin, use), "required": Node(False, node.origin, "false")}
+            moved[key] = replace(node, value={**said, **node.table})
+    if not gone:
+        return tree
+    rest = without(tree, frozenset(gone))
+    return replace(rest, value={**rest.table, "stages": replace(stages, value={**stages.table, **moved})})
