@@ -217,6 +217,10 @@ class Conversation:
         effects += [SendText(turn.text) for turn in asked if turn is not None and turn.text and not turn.answering]
         return effects + self._calls.line_up(now_ns, resumed=resumed) + self._course.rest_of_answer()
 
+    def cap_line(self, now_ns: int, capped_s: float) -> None:
+        """The line that is up now carries what lets it live for `capped_s` only."""
+        self._tending.cap(now_ns, capped_s)
+
     def give_voice(self, now_ns: int) -> None:
         """Have the line that is up be given all voice that is not answered."""
         place = self.uplink.line_up()

@@ -16,6 +16,8 @@ MARGIN_S = 1.0
 """Before the line ends, end it: a roll takes less, and nothing is under way on a line that we close."""
 HANDLE_S = 3.0
 """A gap waits so long for a handle that knows of the last turn: the service gives it shortly after."""
+CAPPED_LATE_S = 15.0
+"""A line whose end comes into sight only now looks so long for a gap."""
 SHORTEST_S = 60.0
 """A line that ended sooner was not ended for its age."""
 ALIKE = 0.05
@@ -44,13 +46,15 @@ class Lifetime:
         self._up_ns: int | None = None
         self._told_ns: int | None = None
         """The end of the line, as the service has announced it."""
+        self._capped_ns: int | None = None
+        """When it is to be changed at the latest for what it carries."""
         self._gap_ns: int | None = None
         """Since when a gap waits for its handle."""
         self._unannounced_s: float | None = None
 
     def line_up(self, now_ns: int) -> None:
         """A fresh line."""
-        self._up_ns, self._told_ns, self._gap_ns = now_ns, None, None
+        self._up_ns, self._told_ns, self._capped_ns, self._gap_ns = now_ns, None, None, None
 
     def line_down(self, now_ns: int, *, by_service: bool) -> bool:
         """It is no more; `by_service`: it was closed there. True if a shorter lifetime was learned from it."""
@@ -64,6 +68,11 @@ class Lifetime:
         self.lifetime_s = min(age_s, before_s) * (1 - ALIKE)
         return True
 
+    def cap(self, now_ns: int, capped_s: float) -> None:
+        """This line carries what lets it live for `capped_s` only. An old one is given time to find a gap."""
+        if self._up_ns is not None and self._capped_ns is None:
+            self._capped_ns = max(self._up_ns + int(capped_s * _NS), now_ns + int(CAPPED_LATE_S * _NS))
+
     def go_away(self, now_ns: int, left_s: float) -> None:
         """The service ends the line in `left_s`."""
         self._told_ns = now_ns + int(left_s * _NS)
@@ -74,10 +83,9 @@ class Lifetime:
             return ""
         if self._told_ns is not None:
             end_ns, search_ns, why = self._told_ns, now_ns, "the service will hang up"
-        elif self.lifetime_s:
-            end_ns = self._up_ns + int(self.lifetime_s * _NS)
-            search_ns = end_ns - int(min(SEARCH_S, self.lifetime_s / 4) * _NS)
-            why = "it is as old as lines become"
+        elif (own_ns := self._own_end_ns) is not None:
+            end_ns, why = own_ns, "it is as old as lines become"
+            search_ns = end_ns - min(int(SEARCH_S * _NS), (end_ns - self._up_ns) // 4)
         else:
             return ""
         if now_ns >= end_ns - MARGIN_S * _NS:
@@ -88,3 +96,11 @@ class Lifetime:
             return ""
         self._gap_ns = now_ns if self._gap_ns is None else self._gap_ns
         return why if moment.resumable or now_ns - self._gap_ns >= HANDLE_S * _NS else ""
+
+    @property
+    def _own_end_ns(self) -> int | None:
+        """When we take it for too old."""
+        ends = [] if self._capped_ns is None else [self._capped_ns]
+        if self.lifetime_s and self._up_ns is not None:
+            ends.append(self._up_ns + int(self.lifetime_s * _NS))
+        return min(ends, default=None)

@@ -113,6 +113,11 @@ def takes_history_first(fields: Mapping[str, Any]) -> bool:
     return bool((fields.get("history_config") or {}).get("initial_history_in_client_content"))
 
 
+def compresses(fields: Mapping[str, Any]) -> bool:
+    """The service forgets the oldest of the session, which then ends neither after 15 minutes nor, with pictures, 2."""
+    return (fields.get("context_window_compression") or {}).get("sliding_window") is not None
+
+
 def leaves_turns_to_the_service(fields: Mapping[str, Any]) -> bool:
     """The service's own voice detection is on; without it, voice outside of activities is refused."""
     return not _detection(fields).get("disabled")

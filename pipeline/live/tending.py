@@ -55,6 +55,10 @@ class Tending:
         """The service has said something."""
         self._liveness.sign(now_ns)
 
+    def cap(self, now_ns: int, capped_s: float) -> None:
+        """The line lives for `capped_s` only, for what it carries."""
+        self._lifetime.cap(now_ns, capped_s)
+
     def go_away(self, now_ns: int, left_s: float) -> None:
         """The service ends the line in `left_s`."""
         self._lifetime.go_away(now_ns, left_s)

@@ -35,6 +35,7 @@ class Uplink:
         self._speech_from: int | None = None
         self._counted_to = 0
         self._images = 0
+        self._typed: list[str] = []
 
     def take(self, body: Message, now_ns: int) -> None:
         """One `realtimeInput`. Raises `Refused`."""
@@ -56,9 +57,7 @@ class Uplink:
                         self._audio(chunk, now_ns)
             elif name == "text":
                 self._note("in", message={"realtimeInput": {"text": value}})
-                typed = text(value, "text")
-                self._turns.interrupt(now_ns)
-                self.commit_text(typed, now_ns)
+                self._text(text(value, "text"), now_ns)
             else:
                 self._note("in", message={"realtimeInput": {name: value}})
                 self._signal(name, value, now_ns)
@@ -66,6 +65,13 @@ class Uplink:
     def commit_text(self, typed: str, now_ns: int) -> None:
         """A typed turn is complete."""
         self._turns.commit(Turn("text", typed=typed, tokens=self._tokens(0.0, typed)), now_ns)
+
+    def _text(self, typed: str, now_ns: int) -> None:
+        if not self._detects and self._speech_from is not None:
+            self._typed.append(typed)  # a part of the activity, and answered when that ends
+            return
+        self._turns.interrupt(now_ns)
+        self.commit_text(typed, now_ns)
 
     def _image(self, blob: Message) -> None:
         mime = text(blob.get("mimeType"), "mimeType")
@@ -130,7 +136,11 @@ class Uplink:
         self._speech_from = None
         seconds = (edge.sample - begun) / RATE
         self._note("speech_ended", sample=edge.sample, seconds=round(seconds, 3))
-        self._turns.commit(Turn("speech", seconds=seconds, tokens=self._tokens(seconds, "")), now_ns)
+        typed, self._typed = " ".join(self._typed), []
+        if typed and not seconds:
+            self.commit_text(typed, now_ns)
+        else:
+            self._turns.commit(Turn("speech", seconds=seconds, tokens=self._tokens(seconds, typed)), now_ns)
 
     def _tokens(self, seconds: float, typed: str) -> "Counter[str]":
         if self._turns.setup.counts_silence:

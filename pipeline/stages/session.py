@@ -22,7 +22,7 @@ from pipeline.live.budget import Budget, BudgetOptions, local_day
 from pipeline.live.conversation import Conversation
 from pipeline.live.dialling import Dialling, Plan
 from pipeline.live.failures import LineFailed
-from pipeline.live.images import Images
+from pipeline.live.images import CAPPED_S, Images
 from pipeline.live.kept import Block
 from pipeline.live.lines import Line, Lines
 from pipeline.live.news import News
@@ -120,7 +120,7 @@ class Session(Stage):
             setup.check_turns(self._wanted, fields)
         except ValueError as error:
             raise OptionError(str(error)) from error
-        self._pause_ns = setup.pause_ns(fields)
+        self._pause_ns, self._compressed = setup.pause_ns(fields), setup.compresses(fields)
         gemini.warm_up()
         self._gemini = gemini
 
@@ -314,6 +314,8 @@ class Session(Stage):
         jpeg = self._images.due(self.now_ns(), self._talk.visit.id, up=self._lines.up)
         if jpeg is not None:
             self._lines.send(fx.SendImage(jpeg))
+            if not self._compressed:
+                self._talk.cap_line(self.now_ns(), CAPPED_S)
 
     def _tick(self) -> None:
         self._do(self._talk.tick(self.now_ns()))

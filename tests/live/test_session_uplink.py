@@ -78,6 +78,7 @@ def test_speech_goes_up_as_an_activity_and_is_replayed_in_one(place: Path) -> No
         booth.frontend.event("text_in", {"text": "hello"})
         booth.until(lambda: booth.answered(3))
         assert given(booth, connection)[-3:] == ["activityStart", "text", "activityEnd"]
+        assert [entry["kind"] for entry in booth.log("turn")][-2:] == ["speech", "text"]
         assert not refused(booth)
 
 

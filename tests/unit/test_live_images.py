@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.live.images import EVERY_NS, FRESH_NS, LARGEST_BYTES, STALE_NS, Images, size_of, unfit
+from pipeline.live.images import CAPPED_S, EVERY_NS, FRESH_NS, LARGEST_BYTES, STALE_NS, Images, size_of, unfit
+from pipeline.live.lifetime import Lifetime, Moment
+from pipeline.live.setup import compresses
 
 pytestmark = pytest.mark.unit
 
@@ -99,3 +101,23 @@ def test_a_real_one() -> None:
     except FileNotFoundError:
         pytest.skip("ffmpeg is not installed: no JPEG is made here")
     assert size_of(jpeg) == (320, 240)
+
+
+def test_a_line_that_carries_pictures_without_compression_is_renewed_in_time() -> None:
+    gap, none = Moment(received=True, heard=True, resumable=True), Moment(received=False, heard=False, resumable=True)
+    lifetime = Lifetime(570.0)
+    lifetime.line_up(0)
+    lifetime.cap(10 * S, CAPPED_S)
+    lifetime.cap(50 * S, CAPPED_S)
+    assert not lifetime.roll(60 * S, gap)
+    assert lifetime.roll(100 * S, gap)
+    assert not lifetime.roll(100 * S, none)
+    assert lifetime.roll(int(CAPPED_S) * S, none)
+    lifetime.line_up(200 * S)
+    assert not lifetime.roll(400 * S, gap), "this one carries none"
+    lifetime.cap(400 * S, CAPPED_S)
+    assert not lifetime.roll(401 * S, none), "it was not to be seen: a gap is looked for"
+    assert lifetime.roll(401 * S, gap)
+    assert lifetime.roll(415 * S, none)
+    compressed, plain = {"context_window_compression": {"sliding_window": {}}}, {"context_window_compression": {}}
+    assert (compresses(compressed), compresses(plain), compresses({})) == (True, False, False)

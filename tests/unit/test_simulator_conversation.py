@@ -132,6 +132,18 @@ def test_manual_activity(life: Life) -> None:
     assert "audio outside activityStart and activityEnd" in client.why
 
 
+def test_a_text_in_an_activity_is_answered_once_when_that_ends(life: Life) -> None:
+    client = Client(life, **MANUAL)
+    client.say(realtimeInput={"activityStart": {}})
+    client.say(realtimeInput={"text": "hello"})
+    client.wait(3000)
+    assert client.kinds == ["setupComplete"]
+    client.say(realtimeInput={"activityEnd": {}})
+    client.wait(9000)
+    assert client.kinds.count("turnComplete") == 1
+    assert client.kinds.count("generationComplete") == 1
+
+
 def test_activity_signals_need_manual_mode(life: Life) -> None:
     client = Client(life, more={})
     client.say(realtimeInput={"activityStart": {}})
