@@ -26,6 +26,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--log", type=Path, metavar="FILE", help="append every message as JSON lines")
     parser.add_argument("--audio", type=Path, metavar="DIR", help="keep the sound that each connection sends")
+    parser.add_argument("--state", type=Path, metavar="FILE", help="keep sessions and handles for the next start")
     parser.add_argument("--certs", type=Path, metavar="DIR", help="folder of certificate and key (made if missing)")
 
 
@@ -43,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _serve(args: argparse.Namespace) -> int:
-    server = Server(args.script, args.log, certs=args.certs or _certs(), audio=args.audio)
+    server = Server(args.script, args.log, certs=args.certs or _certs(), audio=args.audio, state=args.state)
     asked = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, asked.set)

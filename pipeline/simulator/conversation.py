@@ -1,9 +1,10 @@
 """One connection's conversation, without I/O: messages and time in, actions out."""
 
+from dataclasses import replace
 from typing import Any
 
 from pipeline.simulator.actions import Action, Close, Note, Raw, Send
-from pipeline.simulator.fault import Act, Freeze, GoAway, Handles, Outage, Pongs, Say, Shut, Silent
+from pipeline.simulator.fault import Act, Freeze, GoAway, Handles, Outage, Pongs, Say, Shut, Silent, Unknown
 from pipeline.simulator.faults import MS, Faults
 from pipeline.simulator.fields import flag, items, table, text, words
 from pipeline.simulator.life import Life
@@ -12,6 +13,7 @@ from pipeline.simulator.refusal import Refused, cut, invalid_argument, unknown_n
 from pipeline.simulator.session_setup import Setup, read_setup
 from pipeline.simulator.speech import Speech
 from pipeline.simulator.turn_taking import TurnTaking
+from pipeline.simulator.unknown import with_unknown
 from pipeline.simulator.uplink import Uplink
 from pipeline.simulator.usage import text_tokens
 from pipeline.simulator.wire import Message
@@ -27,10 +29,13 @@ class Conversation:
     instead of failing to send. Say `end` when its socket is gone: until then nobody can resume its session.
     """
 
-    def __init__(self, life: Life, version: str, now_ns: int, turned_away: Refused | None = None) -> None:
+    def __init__(
+        self, life: Life, version: str, now_ns: int, turned_away: Refused | None = None, *, vertex: bool = False
+    ) -> None:
         self._life = life
         self._turned_away = turned_away
         self._version = version
+        self._vertex = vertex
         self._opened_ns = now_ns
         self._actions: list[Action] = []
         self._faults = Faults(life.plan, self._strike)
@@ -40,6 +45,7 @@ class Conversation:
         self._uplink: Uplink | None = None
         self._closed = False
         self._silent = False
+        self._unknown = False
         self._history = False
         self._typed: list[str] = []
         self._plan_end(now_ns)
@@ -90,6 +96,7 @@ class Conversation:
         if self._session is not None and self._session.open:
             self._session.open = False
             self._session.lived_ns += now_ns - self._opened_ns
+            self._life.handles.on_change(None)
 
     @property
     def next_due_ns(self) -> int | None:
@@ -141,8 +148,10 @@ class Conversation:
             session, memory = self._life.handles.resume(setup.handle, now_ns)
         self._setup, self._session = setup, session
         self._history = setup.starts_with_history
-        self._turns = TurnTaking(self._life, setup, session, memory, self._faults, self._emit)
-        self._uplink = Uplink(setup, session, self._turns, self._faults, self._emit)
+        self._turns = TurnTaking(self._life, setup, session, memory, self._faults, self._emit, vertex=self._vertex)
+        self._uplink = Uplink(
+            setup, session, self._turns, self._faults, self._emit, hears_bursts=self._life.script.hears_bursts
+        )
         self._note("setup", model=setup.model, resumed=bool(setup.handle), turns=memory.turns, session=session.number)
         self._emit(Send({"setupComplete": {}}))
         self._faults.moment("setup", now_ns)
@@ -215,7 +224,7 @@ class Conversation:
     @property
     def _session_ends_ns(self) -> int | None:
         """When the session has lived too long; None: never."""
-        if self._session is None or self._setup is None or self._setup.compresses:
+        if self._session is None or self._setup is None or self._setup.compression is not None:
             return None
         limits = self._life.script.limits
         life_s = limits.video_s if self._session.saw_images else limits.audio_s
@@ -250,6 +259,8 @@ class Conversation:
                     self._emit(Raw(message) if isinstance(message, str) else Send(message))
             case Silent():
                 self._silent = True
+            case Unknown():
+                self._unknown = True
             case Freeze() | Pongs() | Outage():
                 self._emit(act)
             case Handles(how="forgotten"):
@@ -264,6 +275,8 @@ class Conversation:
     def _emit(self, action: Action) -> None:
         if self._closed or (self._silent and isinstance(action, Send | Raw)):
             return
+        if self._unknown and isinstance(action, Send):
+            action = replace(action, message=with_unknown(action.message))
         self._actions.append(action)
         self._closed = isinstance(action, Close)
 

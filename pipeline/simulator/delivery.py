@@ -53,8 +53,20 @@ class Delivery:
         return sends
 
 
-def spoken(speech: Speech, now_ns: int, *, speed: float, chunk_bytes: tuple[int, ...], transcribe: bool) -> Delivery:
-    """An answer as audio, with its transcript spread along it if `transcribe`."""
+def spoken(
+    speech: Speech,
+    now_ns: int,
+    *,
+    speed: float,
+    chunk_bytes: tuple[int, ...],
+    transcribe: bool,
+    stall_ns: int = 0,
+    bundled: bool = False,
+) -> Delivery:
+    """An answer as audio, with its transcript spread along it if `transcribe`, within the same messages if `bundled`.
+
+    `speed` may be infinite; `stall_ns` is a pause in the middle.
+    """
     steps: list[_Step] = []
     at = 0
     words = deque(speech.words)
@@ -66,7 +78,10 @@ def spoken(speech: Speech, now_ns: int, *, speed: float, chunk_bytes: tuple[int,
             said += words.popleft().text
         sends = [_transcript(said, finished=not words)] if said and transcribe else []
         sends.append(_audio(speech, at, end))
-        due_ns = now_ns + round(at * 1e9 / RATE / speed)
+        if bundled:
+            together = {name: value for send in sends for name, value in send.message["serverContent"].items()}
+            sends = [Send({"serverContent": together}, first=at)]
+        due_ns = now_ns + round(at * 1e9 / RATE / speed) + (stall_ns if 2 * at >= speech.samples.size else 0)
         steps.append(_Step(due_ns, tuple(sends), said, end - at))
         at = end
     last_ns = steps[-1].due_ns + steps[-1].samples * 10**9 // RATE if steps else now_ns

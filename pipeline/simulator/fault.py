@@ -107,7 +107,37 @@ class Handles:
     how: str
 
 
-Act = Shut | GoAway | Say | Silent | Freeze | Pongs | Outage | Tls | Http | Wedged | Handles
+@dataclass(frozen=True)
+class Answer:
+    """How this turn is answered. `kind`: `usual`; `none`: transcribed, and nothing follows; `empty`: turnComplete
+    without sound; `early`: turnComplete before the sound.
+
+    `speed` and `chunk_bytes` are those of the script unless given; `stall_ms` is a pause in the middle. `bundled`:
+    several fields in each message, and the end of the turn in the last.
+    """
+
+    kind: str = "usual"
+    speed: float | None = None
+    chunk_bytes: tuple[int, ...] | None = None
+    stall_ms: int = 0
+    bundled: bool = False
+
+
+@dataclass(frozen=True)
+class ToolOdd:
+    """The call that has just left is `repeated` with the same id, or `cancelled`."""
+
+    how: str
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """Every message has fields and words from then on that no client can know yet."""
+
+
+Act = (
+    Shut | GoAway | Say | Silent | Freeze | Pongs | Outage | Tls | Http | Wedged | Handles | Answer | ToolOdd | Unknown
+)
 
 
 @dataclass(frozen=True)

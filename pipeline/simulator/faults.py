@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from pipeline.simulator.fault import Act, GoAway, Handles, Plan, Wedged
+from pipeline.simulator.fault import Act, Answer, GoAway, Handles, Plan, Unknown, Wedged
 
 MS = 1_000_000
-MANNERS = (Wedged, Handles)
+MANNERS = (Wedged, Handles, Answer, Unknown)
 """These change how things are done from that moment on, so they strike within it; all else when its time has come."""
 
 

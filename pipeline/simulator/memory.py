@@ -6,6 +6,7 @@ service.
 
 import secrets
 from collections import Counter, OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from pipeline.simulator.refusal import Refused
@@ -65,6 +66,9 @@ class Session:
     """Connected, before the connection under way."""
     ended: bool = False
     """It lived too long: its handles are good for nothing."""
+    prompt_tokens: Tokens = field(default_factory=Counter)
+    response_tokens: Tokens = field(default_factory=Counter)
+    """Billed so far."""
 
 
 class Handles:
@@ -72,15 +76,23 @@ class Handles:
 
     def __init__(self, life_s: float | None = HANDLE_LIFE_S) -> None:
         self._life_ns = None if life_s is None else round(life_s * 1e9)
-        self._kept: OrderedDict[str, tuple[Session, Memory, int]] = OrderedDict()
+        self.known: OrderedDict[str, tuple[Session, Memory, int]] = OrderedDict()
+        """Handle to its session, what it brings back, and when it was issued (monotonic ns)."""
+        self.on_change: Callable[[str | None], None] = lambda handle: None
+        """Told each new handle, and None when more has changed."""
 
     def issue(self, session: Session, memory: Memory, now_ns: int) -> str:
         """A new handle to `memory`."""
         handle = secrets.token_urlsafe(24)
-        self._kept[handle] = (session, memory, now_ns)
-        while len(self._kept) > HANDLES_KEPT:
-            self._kept.popitem(last=False)
+        self.known[handle] = (session, memory, now_ns)
+        while len(self.known) > HANDLES_KEPT:
+            self.known.popitem(last=False)
+        self.on_change(handle)
         return handle
+
+    def restore(self, handle: str, session: Session, memory: Memory, issued_ns: int) -> None:
+        """A handle of an earlier life of this server."""
+        self.known[handle] = (session, memory, issued_ns)
 
     def resume(self, handle: str, now_ns: int) -> tuple[Session, Memory]:
         """What a handle brings back; the session is then open.
@@ -88,7 +100,7 @@ class Handles:
         Raises `Refused`: 1007 if the handle is unknown, 1008 if it or its session is over, 1011 while a connection of
         the session is open.
         """
-        found = self._kept.get(handle)
+        found = self.known.get(handle)
         if found is None:
             raise Refused(1007, "Invalid session handle", "this server never issued that handle, or it was restarted")
         session, memory, issued_ns = found
@@ -103,9 +115,11 @@ class Handles:
 
     def forget(self) -> None:
         """No handle issued so far is known any more."""
-        self._kept.clear()
+        self.known.clear()
+        self.on_change(None)
 
     def blank(self) -> None:
         """What was issued so far brings an empty conversation back."""
-        for handle, (session, _, issued_ns) in self._kept.items():
-            self._kept[handle] = (session, Memory(), issued_ns)
+        for handle, (session, _, issued_ns) in self.known.items():
+            self.known[handle] = (session, Memory(), issued_ns)
+        self.on_change(None)

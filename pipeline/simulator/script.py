@@ -60,7 +60,9 @@ class Script:
     """A whole script with its defaults.
 
     `chunk_bytes` are the sizes in which audio leaves, the last one repeating; `speed` is how much faster than real
-    time. `keys` None takes any key that is not empty.
+    time. `keys` None takes any key that is not empty. `usage`: what token counts cover: `turn`, `cumulative`, `none`.
+    `state` is a file in which sessions and handles outlive the server.
+    `hears_bursts` False: speech that comes faster than real time is heard only if `audioStreamEnd` follows it.
     """
 
     spoken: tuple[Reply, ...] = ()
@@ -72,6 +74,9 @@ class Script:
     speed: float = 3.0
     chunk_bytes: tuple[int, ...] = (2400, 7680, 9600, 15360)
     seed: int = 0
+    usage: str = "turn"
+    state: Path | None = None
+    hears_bursts: bool = True
     limits: Limits = field(default_factory=Limits)
     keys: frozenset[str] | None = None
     models: tuple[str, ...] = ("*gemini*",)

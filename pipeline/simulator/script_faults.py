@@ -1,5 +1,7 @@
 """Reads the faults of a script; what they are is in fault.py, an example of each in faults.yaml."""
 
+import json
+import math
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
@@ -9,6 +11,7 @@ import yaml
 from pipeline.simulator.fault import (
     MOMENTS,
     Act,
+    Answer,
     Fault,
     Freeze,
     GoAway,
@@ -20,6 +23,8 @@ from pipeline.simulator.fault import (
     Shut,
     Silent,
     Tls,
+    ToolOdd,
+    Unknown,
     Wedged,
 )
 from pipeline.simulator.script_place import LONGEST_MS, Place
@@ -40,9 +45,8 @@ CLOSES = {
 }
 """Ends with the words that users have reported of the service."""
 
-DIAL_ONLY = (Tls, Http)
+ONLY_AT: dict[type[Act], str] = {Tls: "dial", Http: "dial", Answer: "turn", ToolOdd: "tool"}
 AT_DIAL = (Tls, Http, Silent, Shut, Outage)
-WITHOUT_CONNECTION = ("start",)
 _STATUS_WORDS = {
     401: ("UNAUTHENTICATED", "Request had invalid authentication credentials."),
     403: ("PERMISSION_DENIED", "The caller does not have permission"),
@@ -64,8 +68,8 @@ def read_fault(place: Place) -> Fault:
     at_dial = when == "dial"
     if at_dial and not isinstance(act, AT_DIAL):
         raise found[acts[0]].wrong("at `when: dial` there is no connection yet: use tls, http, silent, close or outage")
-    if isinstance(act, DIAL_ONLY) and not at_dial:
-        raise found[acts[0]].wrong(f"goes with `when: dial` only, not with `when: {when}`")
+    if when != ONLY_AT.get(type(act), when):
+        raise found[acts[0]].wrong(f"goes with `when: {ONLY_AT[type(act)]}` only, not with `when: {when}`")
     if at_dial and isinstance(act, Shut) and act.code != 1006:
         raise found[acts[0]].wrong("a close code needs a WebSocket: use `when: connect`, or `close: cut`")
     first, last = _numbers(found["nth"]) if "nth" in found else (1, None)
@@ -171,9 +175,36 @@ def _http(place: Place) -> Http:
 
 def error_body(code: int, status: str, message: str) -> str:
     """An error as Google's HTTP interfaces write it."""
-    import json
-
     return json.dumps({"error": {"code": code, "message": message, "status": status}}, indent=2) + "\n"
+
+
+def read_chunks(place: Place) -> tuple[int, ...]:
+    """Sizes in bytes. Raises `ScriptError`."""
+    sizes = tuple(item.whole(2, 1 << 20) for item in place.items())
+    if not sizes or any(size % 2 for size in sizes):
+        raise place.wrong("expected sizes in bytes, each a multiple of 2 (16-bit samples)")
+    return sizes
+
+
+def read_speed(place: Place) -> float:
+    """How much faster than real time; `burst`: all at once. Raises `ScriptError`."""
+    return math.inf if place.text() == "burst" else place.number(0.05, 1000)
+
+
+def _answer(place: Place) -> Answer:
+    found = place.table(("kind", "speed", "chunk_bytes", "stall_ms", "bundled"))
+    return Answer(
+        kind=found["kind"].one_of(("usual", "none", "empty", "early")) if "kind" in found else "usual",
+        speed=read_speed(found["speed"]) if "speed" in found else None,
+        chunk_bytes=read_chunks(found["chunk_bytes"]) if "chunk_bytes" in found else None,
+        stall_ms=found["stall_ms"].whole(0, LONGEST_MS) if "stall_ms" in found else 0,
+        bundled="bundled" in found and found["bundled"].one_of(("true", "false")) == "true",
+    )
+
+
+def _unknown(place: Place) -> Unknown:
+    place.one_of(("true",))
+    return Unknown()
 
 
 ACTS: dict[str, Callable[[Place], Act]] = {
@@ -188,6 +219,9 @@ ACTS: dict[str, Callable[[Place], Act]] = {
     "tls": lambda place: Tls(place.one_of(("refused", "expired", "not_yet_valid", "untrusted"))),
     "http": _http,
     "wedged": _wedged,
+    "answer": _answer,
+    "tool": lambda place: ToolOdd(place.one_of(("repeated", "cancelled"))),
+    "unknown_fields": _unknown,
     "handles": lambda place: Handles(place.one_of(("forgotten", "withheld", "blank"))),
 }
 """Key in a fault to its reader."""

@@ -11,7 +11,7 @@ import yaml
 
 from pipeline.simulator.fault import Fault
 from pipeline.simulator.script import Call, Limits, Reply, Script
-from pipeline.simulator.script_faults import read_fault
+from pipeline.simulator.script_faults import read_chunks, read_fault, read_speed
 from pipeline.simulator.script_place import LONGEST_MS, Place, ScriptError
 
 VERSION = 1
@@ -70,10 +70,15 @@ _KEYS = (
     "models",
     "seed",
     "limits",
+    "usage",
+    "bursts",
+    "state",
     "spoken",
     "text",
     "faults",
 )
+
+_FIELDS = {"bursts": "hears_bursts"}
 
 
 def _script(root: Place, usual: Script) -> Script:
@@ -87,25 +92,22 @@ def _script(root: Place, usual: Script) -> Script:
         "language": Place.text,
         "notice": Place.words,
         "think_ms": lambda place: place.whole(0, LONGEST_MS),
-        "speed": lambda place: place.number(0.05, 1000),
-        "chunk_bytes": _chunks,
+        "speed": read_speed,
+        "chunk_bytes": read_chunks,
         "keys": lambda place: frozenset(item.text() for item in place.items()),
         "models": lambda place: tuple(item.text() for item in place.items()),
         "seed": lambda place: place.whole(0, 1 << 31),
         "limits": _limits,
+        "state": lambda place: place.path.parent / place.text(),
+        "usage": lambda place: place.one_of(("turn", "cumulative", "none")),
+        "bursts": lambda place: place.one_of(("heard", "ignored")) == "heard",
         "spoken": lambda place: tuple(_reply(item, ("heard",)) for item in place.items()),
         "text": lambda place: tuple(_reply(item, ("match",)) for item in place.items()),
         "faults": lambda place: tuple(map(read_fault, place.items())),
     }
     conversation = {"spoken": usual.spoken, "text": usual.text}
-    return Script(**conversation | {name: readers[name](place) for name, place in found.items()})
-
-
-def _chunks(place: Place) -> tuple[int, ...]:
-    sizes = tuple(item.whole(2, 1 << 20) for item in place.items())
-    if not sizes or any(size % 2 for size in sizes):
-        raise place.wrong("expected sizes in bytes, each a multiple of 2 (16-bit samples)")
-    return sizes
+    read = {_FIELDS.get(name, name): readers[name](place) for name, place in found.items()}
+    return Script(**conversation | read)
 
 
 def _reply(place: Place, more: tuple[str, ...]) -> Reply:

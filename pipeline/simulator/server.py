@@ -36,7 +36,8 @@ class Server:
     """Serves on 127.0.0.1 between `start` and `stop`; once.
 
     `certs` is the folder of certificate and key; `notice` lets the first spoken answer of this server's life say first
-    that it comes from a simulator. `log` and `audio` are described in journal.py.
+    that it comes from a simulator. `state` is a file in which sessions and handles outlive this server. `log` and
+    `audio` are described in journal.py.
     """
 
     def __init__(
@@ -47,9 +48,11 @@ class Server:
         certs: Path,
         audio: Path | None = None,
         notice: bool = False,
+        state: Path | None = None,
     ) -> None:
         """Raises `ScriptError` for a script that cannot be used, OSError where certificate or log cannot be written."""
-        self._life = Life(load_script(script), notice_due=notice)
+        loaded = load_script(script)
+        self._life = Life(loaded, notice_due=notice, state=state or loaded.state)
         self._context: ssl.SSLContext
         self._context, self.cert = server_context(certs)
         self._journal = Journal(log, audio)
@@ -141,7 +144,7 @@ class Server:
         if name := self._journal.audio_name(number):
             opened["audio"] = name
         self._journal.write(number, "open", opened)
-        conversation = Conversation(self._life, door.version, time.monotonic_ns(), turned_away)
+        conversation = Conversation(self._life, door.version, time.monotonic_ns(), turned_away, vertex=door.vertex)
         connection = Connection(ws, number, conversation, self._voice, self._journal, self._begin_outage)
         self._connections.add(connection)
         try:

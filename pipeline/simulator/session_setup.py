@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from pipeline.simulator import models
 from pipeline.simulator.fields import flag, items, table, text, whole, words
 from pipeline.simulator.refusal import invalid_argument, no_model, unknown_name
 from pipeline.simulator.script import Script
@@ -30,6 +31,31 @@ SETUP_KEYS = frozenset(
 )
 """Everything the service knows in a setup; any other name ends the connection, which is how typing errors are found."""
 
+GENERATION_KEYS = frozenset(
+    [
+        "candidateCount",
+        "enableAffectiveDialog",
+        "frequencyPenalty",
+        "logprobs",
+        "maxOutputTokens",
+        "mediaResolution",
+        "presencePenalty",
+        "responseJsonSchema",
+        "responseLogprobs",
+        "responseMimeType",
+        "responseModalities",
+        "responseSchema",
+        "seed",
+        "speechConfig",
+        "stopSequences",
+        "temperature",
+        "thinkingConfig",
+        "topK",
+        "topP",
+        "translationConfig",
+    ]
+)
+
 INPUT_KEYS = frozenset(
     ["automaticActivityDetection", "activityHandling", "turnCoverage", "interimTranscriptTimestampEnabled"]
 )
@@ -37,6 +63,7 @@ DETECTION_KEYS = frozenset(
     ["disabled", "startOfSpeechSensitivity", "endOfSpeechSensitivity", "prefixPaddingMs", "silenceDurationMs"]
 )
 _SLOW_END_MS = 1000
+CONTEXT_TOKENS = 131_072
 
 
 @dataclass(frozen=True)
@@ -58,12 +85,7 @@ class Setup:
     handle: str | None = None
     instruction: str = ""
     starts_with_history: bool = False
-    compresses: bool = False
-
-    @property
-    def ends_turn_at_call(self) -> bool:
-        """2.5 models say `turnComplete` before the function's answer, later ones do not."""
-        return "gemini-2" in self.model
+    compression: tuple[int, int] | None = None
 
     def with_update(self, update: Message) -> "Setup":
         """This setup after a `contextUpdate`. Raises `Refused`."""
@@ -74,7 +96,7 @@ class Setup:
             tools = update["tools"]
             if isinstance(tools, dict) and "tools" in tools:
                 tools = tools["tools"]
-            changed = replace(changed, functions=_functions(tools))
+            changed = replace(changed, functions=_functions(tools, self.model))
         return changed
 
 
@@ -88,6 +110,8 @@ def read_setup(message: Message, script: Script, version: str) -> Setup:
     if not script.accepts_model(model):
         raise no_model(model, version)
     generation = table(setup.get("generationConfig"), "setup.generationConfig")
+    _only(generation, GENERATION_KEYS, "setup.generation_config")
+    models.check(model, generation, table(setup.get("proactivity"), "setup.proactivity"))
     realtime = table(setup.get("realtimeInputConfig"), "setup.realtimeInputConfig")
     _only(realtime, INPUT_KEYS, "setup.realtime_input_config")
     resumption = setup.get("sessionResumption")
@@ -99,24 +123,26 @@ def read_setup(message: Message, script: Script, version: str) -> Setup:
         detection=_detection(table(realtime.get("automaticActivityDetection"), "automaticActivityDetection")),
         interruptible=_interruptible(realtime),
         counts_silence=realtime.get("turnCoverage") == "TURN_INCLUDES_ALL_INPUT",
-        functions=_functions(setup.get("tools")),
+        functions=_functions(setup.get("tools"), model),
         handle=None if resumption is None else text(table(resumption, "sessionResumption").get("handle"), "handle"),
         instruction=words(setup.get("systemInstruction"), "setup.systemInstruction"),
         starts_with_history=flag(
             table(setup.get("historyConfig"), "historyConfig").get("initialHistoryInClientContent"), "historyConfig"
         ),
-        compresses=_compresses(table(setup.get("contextWindowCompression"), "contextWindowCompression")),
+        compression=_compression(table(setup.get("contextWindowCompression"), "contextWindowCompression")),
     )
 
 
-def _compresses(asked: Message) -> bool:
-    """Without a mechanism (there is but one, the sliding window) nothing is compressed."""
+def _compression(asked: Message) -> tuple[int, int] | None:
+    """(trigger, target) in tokens. Without a mechanism (there is but one, the sliding window) nothing is compressed."""
     _only(asked, frozenset(["triggerTokens", "slidingWindow"]), "setup.context_window_compression")
-    whole(asked.get("triggerTokens"), "triggerTokens", 0)
+    trigger = whole(asked.get("triggerTokens"), "triggerTokens", 0) or CONTEXT_TOKENS * 8 // 10
     window = table(asked.get("slidingWindow"), "slidingWindow")
     _only(window, frozenset(["targetTokens"]), "setup.context_window_compression.sliding_window")
-    whole(window.get("targetTokens"), "targetTokens", 0)
-    return asked.get("slidingWindow") is not None
+    target = whole(window.get("targetTokens"), "targetTokens", 0) or trigger // 2
+    if target > trigger:
+        raise invalid_argument(f"a window of {target} tokens is larger than the {trigger} that trigger it")
+    return None if asked.get("slidingWindow") is None else (trigger, target)
 
 
 def _only(found: Message, known: frozenset[str], where: str) -> None:
@@ -164,7 +190,7 @@ def _is_high(asked: Message, key: str, prefix: str) -> bool:
     return not value.endswith("LOW")
 
 
-def _functions(tools: object) -> dict[str, bool]:
+def _functions(tools: object, model: str) -> dict[str, bool]:
     functions: dict[str, bool] = {}
     for tool in items(tools, "tools"):
         for declared in items(table(tool, "tools").get("functionDeclarations"), "functionDeclarations"):
@@ -172,5 +198,5 @@ def _functions(tools: object) -> dict[str, bool]:
             name = text(declaration.get("name"), "functionDeclarations.name")
             if not name or name in functions:
                 raise invalid_argument(f"a function needs a name of its own, not {name!r}")
-            functions[name] = declaration.get("behavior") == "NON_BLOCKING"
+            functions[name] = models.talks_on(model, text(declaration.get("behavior"), "behavior"))
     return functions

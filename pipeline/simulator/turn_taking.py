@@ -11,60 +11,32 @@ While nothing of an answer was sent, a person who goes on speaking simply contin
 interruption.
 """
 
-import enum
 import json
 from collections import Counter, deque
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from pipeline.simulator.actions import Action, Line, Note, Render, Send
+from pipeline.simulator.billing import Bill, compressed
+from pipeline.simulator.calls import Calls
 from pipeline.simulator.clips import RATE
 from pipeline.simulator.delivery import Delivery, spoken, written
-from pipeline.simulator.fault import Act, Handles, Wedged
+from pipeline.simulator.fault import Act, Answer, Handles, ToolOdd, Wedged
 from pipeline.simulator.faults import MS, Faults
 from pipeline.simulator.life import Life
 from pipeline.simulator.memory import Memory, Session
-from pipeline.simulator.replies import NOTHING, Choice, for_speech, for_text
+from pipeline.simulator.models import ends_turn_at_call
+from pipeline.simulator.replies import for_speech, for_text
 from pipeline.simulator.script import fill, fill_all
 from pipeline.simulator.session_setup import Setup
 from pipeline.simulator.speech import Speech
-from pipeline.simulator.usage import Tokens, audio_tokens, text_tokens, usage_metadata
+from pipeline.simulator.turn import Phase, Turn
+from pipeline.simulator.usage import audio_tokens, text_tokens
+from pipeline.simulator.wire import Message
 
 WAITING_TURNS = 8
 """Turns that wait for the floor (answers that must not be interrupted); the oldest is dropped and noted."""
-
-
-class Phase(enum.Enum):
-    """What the model is doing."""
-
-    IDLE = enum.auto()
-    THINKING = enum.auto()
-    SPEAKING = enum.auto()
-    PLAYING = enum.auto()
-    CALLING = enum.auto()
-
-
-@dataclass
-class Turn:
-    """One turn of the person. `kind`: speech, text, or tool (a late result that the model speaks of by itself)."""
-
-    kind: str
-    typed: str = ""
-    seconds: float = 0.0
-    tokens: Tokens = field(default_factory=Counter)
-    choice: Choice = field(default_factory=lambda: Choice(NOTHING, None, 0))
-    begun: bool = False
-    called: bool = False
-    sent_words: str = ""
-    sent_samples: int = 0
-
-    @property
-    def words(self) -> str:
-        """What the person said, as far as anyone can know."""
-        if self.kind != "speech":
-            return self.typed
-        return self.choice.reply.heard or f"[speech, {self.seconds:.1f} s]"
 
 
 class TurnTaking:
@@ -78,10 +50,13 @@ class TurnTaking:
         memory: Memory,
         faults: Faults,
         emit: Callable[[Action], None],
+        *,
+        vertex: bool = False,
     ) -> None:
         self.memory = memory
         self._session = session
         self._withholds = False
+        self._bill = Bill(life.script.usage, vertex=vertex)
         self.setup = setup
         self.phase = Phase.IDLE
         self._life = life
@@ -90,7 +65,7 @@ class TurnTaking:
         self._turn = Turn("text")
         self._carried: Turn | None = None
         self._waiting: deque[Turn] = deque()
-        self._calls: dict[str, Turn] = {}
+        self._calls = Calls(life.calls)
         self._ticket = 0
         self._think_until_ns = 0
         self._speech: Speech | None = None
@@ -118,9 +93,9 @@ class TurnTaking:
         elif turn.kind == "text":
             turn.choice = for_text(script, self.memory, turn.typed, functions)
         self._note("turn", kind=turn.kind, text=turn.words, seconds=round(turn.seconds, 3))
-        self._faults.moment("turn", now_ns)
         self._turn = turn
-        if self._session.wedged:
+        self._faults.moment("turn", now_ns)
+        if self._session.wedged or turn.answer.kind == "none":
             self._transcribe()
             return
         self._think(now_ns)
@@ -145,13 +120,13 @@ class TurnTaking:
             if self.setup.functions.get(self._turn.choice.function or ""):
                 self._rest()  # it runs on; its result will be spoken of when it comes
                 return
-            ids = [name for name, turn in self._calls.items() if turn is self._turn]
-            for name in ids:
-                del self._calls[name]
-            self._emit(Send({"toolCallCancellation": {"ids": ids}}))
+            self._emit(self._calls.cancel(self._turn))
         self._settle()
         self._note("interrupted", sent_samples=self._turn.sent_samples, sent_text=self._turn.sent_words)
-        self._emit(Send({"serverContent": {"interrupted": True}}))
+        if self._turn.answer.bundled:
+            self._complete(now_ns, interrupted=True)
+            return
+        self._content(interrupted=True)
         self._complete(now_ns)
 
     def offer_handle(self, now_ns: int) -> None:
@@ -169,10 +144,16 @@ class TurnTaking:
                 self._session.wedged = True
             case Handles(how="withheld"):
                 self._withholds = True
+            case Answer():
+                self._turn.answer = act
+            case ToolOdd(how="repeated"):
+                self._emit(self._calls.last)
+            case ToolOdd(how="cancelled"):
+                self._cancel_calls()
 
     def result(self, name: str, response: Any, scheduling: str, now_ns: int) -> None:
         """The client answered call `name`. An unknown one is noted and ignored."""
-        turn = self._calls.pop(name, None)
+        turn = self._calls.answered(name)
         if turn is None:
             self._note("note", text=f"no call {name} is open; its result is ignored")
             return
@@ -223,6 +204,8 @@ class TurnTaking:
         self._ticket += 1
         announces = call is not None and not self._turn.called
         text = fill(call.say if call and announces else reply.say, self._turn.choice.values)
+        if self._turn.answer.kind == "empty":
+            text = ""
         lines = [Line(text, None if announces else reply.wav)] if text else []
         self._with_notice = bool(lines) and self.setup.speaks and self._life.notice_due
         if self._with_notice:
@@ -246,14 +229,16 @@ class TurnTaking:
         """The first of an answer leaves, or of its next part after a function."""
         if not self._turn.begun:
             self._take_the_floor()
-        script = self._life.script
+        script, answer = self._life.script, self._turn.answer
         if self._speech is not None:
             self._delivery = spoken(
                 self._speech,
                 now_ns,
-                speed=script.speed,
-                chunk_bytes=script.chunk_bytes,
+                speed=answer.speed or script.speed,
+                chunk_bytes=answer.chunk_bytes or script.chunk_bytes,
                 transcribe=self.setup.transcribe_output,
+                stall_ns=answer.stall_ms * MS,
+                bundled=answer.bundled,
             )
         else:
             self._delivery = written("" if self.setup.speaks else self._text, now_ns)
@@ -275,7 +260,10 @@ class TurnTaking:
             self.memory = self.memory.with_said("user", turn.words).with_tokens(**turn.tokens)
         if self.setup.handle is not None and not self._withholds:
             self._emit(Send({"sessionResumptionUpdate": {}}))
-        self._transcribe()
+        if not turn.answer.bundled:
+            self._transcribe()
+        if turn.answer.kind == "early":
+            self._content(turnComplete=True)
 
     def _transcribe(self) -> None:
         """What the person said, as text."""
@@ -284,6 +272,9 @@ class TurnTaking:
 
     def _speak(self, now_ns: int) -> None:
         for send in self._delivery.take(now_ns):
+            if self._turn.answer.bundled and send.first == 0 and self.setup.transcribe_input:
+                heard = {"inputTranscription": {"text": self._turn.words, "finished": True}}
+                send = replace(send, message={"serverContent": send.message["serverContent"] | heard})
             self._emit(send)
         if self._delivery.due_ns is None:
             self._said_all(now_ns)
@@ -299,6 +290,9 @@ class TurnTaking:
         if self._turn.choice.function and not self._turn.called:
             self._call(now_ns)
             return
+        if self._turn.answer.bundled:
+            self._complete(now_ns, generationComplete=True)
+            return
         self._content(generationComplete=True)
         self._faults.moment("generated", now_ns)
         self.phase = Phase.PLAYING
@@ -307,35 +301,42 @@ class TurnTaking:
     def _call(self, now_ns: int) -> None:
         call, function = self._turn.choice.reply.call, self._turn.choice.function
         assert call is not None
-        name = f"function-call-{next(self._life.calls)}"
-        args = fill_all(call.args, self._turn.choice.values)
-        self._calls[name] = self._turn
+        assert function is not None
         self.phase = Phase.CALLING
-        self._emit(Send({"toolCall": {"functionCalls": [{"id": name, "name": function, "args": args}]}}))
+        self._emit(self._calls.make(self._turn, function, fill_all(call.args, self._turn.choice.values)))
+        if ends_turn_at_call(self.setup.model):
+            self._turn_complete({})
         self._faults.moment("tool", now_ns)
-        if self.setup.ends_turn_at_call:
-            self._turn_complete()
 
-    def _complete(self, now_ns: int) -> None:
-        """The turn is over: for the client, for the memory, and for whoever waits."""
-        self._turn_complete()
+    def _cancel_calls(self) -> None:
+        """The service thinks better of the functions it asked for last, and of its turn."""
+        self._emit(self._calls.cancel(self._turn))
+        if self.phase is Phase.CALLING:
+            self._content(interrupted=True)
+            self._delivery, self.phase = Delivery([], 0), Phase.PLAYING  # and all is played: complete at once
+
+    def _complete(self, now_ns: int, **together: bool) -> None:
+        """The turn is over: for the client (said `together` with more), for the memory, and for whoever waits."""
+        self._turn_complete(together)
         self._rest()
         self.offer_handle(now_ns)
         self._faults.moment("complete", now_ns)
         if self._waiting:
             self.commit(self._waiting.popleft(), now_ns)
 
-    def _turn_complete(self) -> None:
+    def _turn_complete(self, together: Mapping[str, bool]) -> None:
         self._settle()
         words, samples = self._turn.sent_words, self._turn.sent_samples
         self._turn.sent_words, self._turn.sent_samples = "", 0
         response = Counter({"AUDIO": audio_tokens(samples / RATE)} if samples else {"TEXT": text_tokens(words)})
         prompt = self.memory.tokens + Counter({"TEXT": text_tokens(self.setup.instruction)})
-        self._emit(Send({"serverContent": {"turnComplete": True}, "usageMetadata": usage_metadata(prompt, response)}))
+        done = {} if self._turn.answer.kind == "early" else {"turnComplete": True}
+        message: Message = {"serverContent": {**together, **done}} if together or done else {}
+        self._emit(Send(message | self._bill.message(self._session, prompt, response)))
         self._note("turn_complete", turns=self.memory.turns, sent_samples=samples)
         if words:
             self.memory = self.memory.with_said("model", words)
-        self.memory = self.memory.with_tokens(**response)
+        self.memory = compressed(self.memory.with_tokens(**response), self.setup.compression)
 
     def _rest(self) -> None:
         self.phase = Phase.IDLE

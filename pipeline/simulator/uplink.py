@@ -5,13 +5,15 @@ from collections.abc import Callable
 from typing import Any
 
 from pipeline.simulator.actions import Action, Note
+from pipeline.simulator.bursts import Bursts
 from pipeline.simulator.ear import Ear, Heard
 from pipeline.simulator.faults import Faults
 from pipeline.simulator.fields import flag, items, table, text
 from pipeline.simulator.memory import Session
 from pipeline.simulator.refusal import Refused, invalid_argument, unknown_name
 from pipeline.simulator.session_setup import Setup
-from pipeline.simulator.turn_taking import Turn, TurnTaking
+from pipeline.simulator.turn import Turn
+from pipeline.simulator.turn_taking import TurnTaking
 from pipeline.simulator.usage import IMAGE, audio_tokens, text_tokens
 from pipeline.simulator.vad import RATE, Edge
 from pipeline.simulator.wire import Message, read_base64
@@ -24,7 +26,14 @@ class Uplink:
     """The incoming direction of one connection, from its setup on."""
 
     def __init__(
-        self, setup: Setup, session: Session, turns: TurnTaking, faults: Faults, emit: Callable[[Action], None]
+        self,
+        setup: Setup,
+        session: Session,
+        turns: TurnTaking,
+        faults: Faults,
+        emit: Callable[[Action], None],
+        *,
+        hears_bursts: bool = True,
     ) -> None:
         self._detects = setup.detection is not None
         self._session = session
@@ -36,6 +45,7 @@ class Uplink:
         self._counted_to = 0
         self._images = 0
         self._typed: list[str] = []
+        self._bursts = None if hears_bursts else Bursts()
 
     def take(self, body: Message, now_ns: int) -> None:
         """One `realtimeInput`. Raises `Refused`."""
@@ -89,7 +99,14 @@ class Uplink:
             raise invalid_argument("audio outside activityStart and activityEnd, while automatic detection is disabled")
         heard = self._ear.hear(blob)
         self._note_audio(heard)
-        for edge in heard.edges:
+        edges = heard.edges
+        if self._bursts is not None and self._detects:
+            seconds = len(heard.received.pcm) / 2 / heard.received.rate
+            edges = self._bursts.hear(edges, seconds, now_ns)
+            if self._bursts.over:
+                self._ear.pause()
+                self._note("note", text="a burst of speech without audioStreamEnd is not heard")
+        for edge in edges:
             self._edge(edge, now_ns)
 
     def _note_audio(self, heard: Heard) -> None:
@@ -112,9 +129,9 @@ class Uplink:
             if flag(value, name):
                 if not self._detects:
                     raise invalid_argument("audioStreamEnd needs automatic activity detection")
-                edge = self._ear.pause()
-                if edge:
-                    self._edge(edge, now_ns)
+                for edge in (*(self._bursts.end() if self._bursts else ()), self._ear.pause()):
+                    if edge is not None:
+                        self._edge(edge, now_ns)
             return
         table(value, name)
         if self._detects:

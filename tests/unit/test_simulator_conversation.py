@@ -13,7 +13,7 @@ from tests.rig.live_client import SCRIPT, VOICE, Client, script_life, sentence
 pytestmark = pytest.mark.unit
 
 MANUAL = {"realtimeInputConfig": {"automaticActivityDetection": {"disabled": True}}}
-TOOLS = {"tools": [{"functionDeclarations": [{"name": "get_order_status"}]}]}
+TOOLS = {"tools": [{"functionDeclarations": [{"name": "get_order_status", "behavior": "BLOCKING"}]}]}
 
 
 @pytest.fixture
