@@ -1,7 +1,8 @@
 """Functions for the model to call: how an order stands, and the end of a visit. `shop.yaml` names them.
 
 A function's name, its types and its docstring are what the model is told. It runs in a process of its own: it may
-sleep, crash or compute for ever without anybody hearing it.
+sleep, crash or compute for ever without anybody hearing it. It is started in this folder, and PIPELINE_STATE_DIR names
+the one for what is to be kept.
 """
 
 from __future__ import annotations
