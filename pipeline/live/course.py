@@ -44,7 +44,7 @@ class Course:
         spoken = parts.downlink.place(now_ns, pcm, speech.rate)
         parts.budget.received(audio_s=len(pcm) / 2 / speech.rate)
         assert parts.turns.turn is not None
-        parts.transcript.sound(parts.turns.turn, parts.downlink.epochs.at)
+        parts.transcript.sound(parts.turns.turn, spoken.epoch, spoken.at, parts.downlink.epochs.at)
         return [*effects, spoken]
 
     def interrupted(self, now_ns: int) -> list[Effect]:

@@ -23,8 +23,9 @@ def incoming(message: Any) -> tuple[m.Incoming, ...]:
     if content is not None:
         if content.interrupted:
             values.append(m.Interrupted())
-        values += _transcripts(content)
+        values += _person(content)
         values += _parts(content)
+        values += _machine(content)
         values += _grounding(content)
     if message.tool_call is not None:
         for call in message.tool_call.function_calls or ():
@@ -37,11 +38,15 @@ def incoming(message: Any) -> tuple[m.Incoming, ...]:
     return tuple(values)
 
 
-def _transcripts(content: Any) -> Iterator[m.Incoming]:
+def _person(content: Any) -> Iterator[m.Incoming]:
     if content.input_transcription is not None:
         yield m.PersonSaid(content.input_transcription.text or "", bool(content.input_transcription.finished))
     if content.interim_input_transcription is not None:
         yield m.PersonSaid(content.interim_input_transcription.text or "", interim=True)
+
+
+def _machine(content: Any) -> Iterator[m.Incoming]:
+    """After the sound of the same message: whoever has not heard that has not heard its words."""
     if content.output_transcription is not None:
         yield m.MachineSaid(content.output_transcription.text or "", bool(content.output_transcription.finished))
 

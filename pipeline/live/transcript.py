@@ -90,9 +90,13 @@ class Transcript:
         words.sounded = True
         words.answer.begins(epoch, at)
 
-    def sound(self, turn: Turn, end_at: int) -> None:
-        """The answer's sound reaches up to there."""
-        self._words[turn.id].answer.sound(end_at)
+    def sound(self, turn: Turn, epoch: int, at: int, end_at: int) -> None:
+        """A piece of the answer's sound lies from `at` to `end_at` of `epoch`."""
+        words = self._words[turn.id]
+        if epoch != words.answer.epoch:  # playback knew a later one than we did: what went to ours was not heard
+            words.answer.begins(epoch, at)
+            words.heard_at = None
+        words.answer.sound(end_at)
 
     def answered(self, turn: Turn) -> list[Effect]:
         """The answer begins: what the person said is final, as far as anybody can tell."""
@@ -234,7 +238,10 @@ class Transcript:
         turn = self._turns.turn
         if turn is None or late:
             return self._recent(now_ns)
-        return self._words[turn.id]
+        words = self._words[turn.id]
+        if turn.speech_open and not turn.answering:  # nobody answers what is still being said
+            return self._recent(now_ns) or words
+        return words
 
 
 def _caption(who: str, text: str, final: bool, turn: int) -> Tell:

@@ -154,6 +154,11 @@ class Machine(RuleBasedStateMachine):
         self.talk.hears(*((epochs.epoch - 1, 24_000) if behind else (epochs.epoch, int(part * epochs.at))))
 
     @rule()
+    def speaker_knows_better(self) -> None:
+        """The store was lost: playback has heard an epoch that this life has not reached."""
+        self.talk.hears(self.talk.core.downlink.epochs.epoch + 2, 1_000)
+
+    @rule()
     def person_barges_in(self) -> None:
         self.talk.do(self.talk.core.barge_in(self.talk.now))
         flushed = any(

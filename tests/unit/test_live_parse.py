@@ -118,8 +118,8 @@ def test_several_fields_in_one_message_come_in_the_order_to_act_on_them() -> Non
     message = {"usageMetadata": {"totalTokenCount": 1}, "serverContent": content}
     assert [type(value).__name__ for value in values(message)] == [
         "Interrupted",
-        "MachineSaid",
         "Speech",
+        "MachineSaid",
         "Usage",
         "GenerationComplete",
         "TurnComplete",
