@@ -98,10 +98,7 @@ class Dialling:
             self._talk.memory.forget_handle()
             return Next(note=f"the handle is refused, a fresh session follows: {failure.words}")
         if plan.handle and failure.blames_session:
-            self._refusals += 1
-            if self._refusals >= STUBBORN:
-                # The handle is kept until a fresh line is up: if that fails too, it was not the handle's fault.
-                self._rung = "seeded"
+            if self._refused():
                 return Next(note=f"the session cannot be resumed, a fresh one follows: {failure.words}")
         elif self._rung == "seeded":
             self._rung, self._refusals = "resume", 0
@@ -133,7 +130,20 @@ class Dialling:
             self._rung = "empty"
             self._later(now_ns, SOON_S)
             return Next(note=f"the transcript is refused, an empty session follows: {failure.words}")
+        if plan.handle and not told and not useful and failure.blames_session:
+            self._refused()
         return self._failed(now_ns, failure)
+
+    def _refused(self) -> bool:
+        """The service does not like the session that it resumed. True if a fresh one is to follow.
+
+        The handle is kept until a fresh line is up: if that fails too, it was not the handle's fault.
+        """
+        self._refusals += 1
+        if self._refusals < STUBBORN:
+            return False
+        self._rung = "seeded"
+        return True
 
     def _failed(self, now_ns: int, failure: Failure) -> Next:
         self._failed_ns = now_ns

@@ -11,6 +11,7 @@ import re
 import socket
 import ssl
 from dataclasses import dataclass
+from datetime import date
 
 LIVE_MODELS = (
     "gemini-3.8-live",
@@ -23,6 +24,10 @@ LIVE_MODELS = (
 SOON_S, CALM_S, RARE_S = 0.8, 8.0, 60.0
 """Longest waits between attempts. SOON for what costs the service nothing (no network, refused): the person waits for
 an answer, and one attempt a second is one packet. RARE for what only a person or the calendar can mend."""
+
+
+WRITTEN, LATEST = date(2026, 11, 1), date(2046, 1, 1)
+"""A machine that believes to live before or after has a clock that nobody set: without a network it boots in 1970."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +129,10 @@ def of_status(status: int, body: str = "", *, model: str = "") -> Failure:
     return Failure("invalid", words, "check GOOGLE_GEMINI_BASE_URL", status, CALM_S, forget_handle=True)
 
 
-def of_error(error: BaseException, where: str) -> Failure:
-    """The meaning of an error of the network or of TLS on the way to `where` (host and port)."""
+def of_error(error: BaseException, where: str, today: date | None = None) -> Failure:
+    """The meaning of an error of the network or of TLS on the way to `where`, host and port. `today`: the date here."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return _of_certificate(error, where)
+        return _of_certificate(error, where, today or date.today())
     if isinstance(error, ssl.SSLError):
         said = getattr(error, "reason", None) or str(error)
         return Failure("tls", f"TLS with {where} failed: {said}", "is that address a TLS server?", None, CALM_S)
@@ -166,23 +171,17 @@ def of_error(error: BaseException, where: str) -> Failure:
     )
 
 
-def _of_certificate(error: ssl.SSLCertVerificationError, where: str) -> Failure:
+def _of_certificate(error: ssl.SSLCertVerificationError, where: str, today: date) -> Failure:
     said = error.verify_message or str(error)
-    if "expired" in said or "not yet valid" in said:
-        return Failure(
-            "clock",
-            f"the certificate of {where} is refused: {said}",
-            "the clock of this machine may be wrong: check `date` and the time service",
-            None,
-            CALM_S,
-        )
-    return Failure(
-        "tls",
-        f"the certificate of {where} is refused: {said}",
-        "a proxy that opens TLS? name its certificate in SSL_CERT_FILE",
-        None,
-        CALM_S,
-    )
+    words = f"the certificate of {where} is refused: {said}"
+    if "not yet valid" in said or not WRITTEN <= today < LATEST:
+        clock = f"this machine believes that it is {today.isoformat()}: set its clock, or let its time service do it"
+        return Failure("clock", words, clock, None, CALM_S)
+    if "expired" in said:
+        remedy = f"is it {today.isoformat()}? If not, set the clock of this machine; if so, whoever runs {where} must"
+        return Failure("clock", words, f"{remedy} renew it", None, CALM_S)
+    remedy = "a proxy that opens TLS? name its certificate in SSL_CERT_FILE"
+    return Failure("tls", words, remedy, None, CALM_S)
 
 
 def _short(text: str, limit: int = 200) -> str:

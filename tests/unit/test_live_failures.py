@@ -6,6 +6,7 @@ import errno
 import random
 import socket
 import ssl
+from datetime import date
 
 import pytest
 from hypothesis import given
@@ -112,3 +113,22 @@ def test_a_service_that_accepts_and_closes_is_not_dialled_in_a_hot_loop() -> Non
     backoff.next_s(CALM_S)
     backoff.worked(lived_s=0.01, answered=True)
     assert backoff.next_s(CALM_S) == FIRST_S
+
+
+@pytest.mark.parametrize(
+    ("words", "today", "kind", "hint"),
+    [
+        ("certificate is not yet valid", date(1970, 1, 1), "clock", "1970-01-01"),
+        ("certificate is not yet valid", date(2027, 1, 1), "clock", "set its clock"),
+        ("certificate has expired", date(2099, 1, 1), "clock", "2099-01-01"),
+        ("certificate has expired", date(2027, 1, 1), "clock", "renew"),
+        ("unable to get local issuer certificate", date(1970, 1, 1), "clock", "1970-01-01"),
+        ("unable to get local issuer certificate", date(2027, 1, 1), "tls", "SSL_CERT_FILE"),
+    ],
+)
+def test_a_clock_that_was_never_set_is_told_from_a_bad_certificate(
+    words: str, today: date, kind: str, hint: str
+) -> None:
+    failure = of_error(_certificate(words), "service.test:443", today)
+    assert failure.kind == kind
+    assert hint in failure.remedy
