@@ -52,6 +52,8 @@ class Activities:
         """Where the activity under way began; None between two."""
         self._done_t = 0
         """What ended by then was given."""
+        self.held = False
+        """None begins: whether somebody means to speak over the machine is being judged."""
 
     @property
     def open(self) -> bool:
@@ -60,7 +62,7 @@ class Activities:
 
     def line_up(self) -> None:
         """A service that was given nothing yet."""
-        self._from_t, self._done_t = None, 0
+        self._from_t, self._done_t, self.held = None, 0, False
 
     def take(
         self, backlog: Backlog, utterances: Utterances, *, over: bool
@@ -85,7 +87,7 @@ class Activities:
         newest_t = backlog.end_t
         if newest_t is None:
             return None
-        start_t = self._next(backlog, utterances)
+        start_t = None if self.held else self._next(backlog, utterances)
         begin_t = None if start_t is None else start_t - self._preroll_ns
         backlog.let_go(newest_t - HELD_NS if begin_t is None else begin_t)
         if begin_t is None or not backlog:

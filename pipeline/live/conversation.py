@@ -296,6 +296,8 @@ class Conversation:
         """Time passes; call it a few times a second."""
         if self.uplink.tick(now_ns):
             self.turns.speech_lost(now_ns)
+        if not self.downlink.playing(now_ns):
+            self.uplink.release()
         effects = self._interruption.tick(now_ns) + self._capping.tick(now_ns)
         playing = self.downlink.playing(now_ns)
         stalled = self.turns.tick(now_ns, connected=self.connected, playing=playing)

@@ -97,11 +97,24 @@ class Uplink:
             self._retold = None
             return False
         self._utterances.ended(t, start_t)
+        if self._activities is not None and self._activities.held:
+            self._utterances.withdraw(start_t)
         return True
 
     def speech_lost(self) -> None:
         """Whoever heard the speech under way is gone: what was heard of it is an utterance."""
         self._utterances.lost(self.seen_t)
+
+    def hold(self) -> None:
+        """Somebody speaks over the machine, or coughs: no activity begins, which would silence it, until `release`.
+        What ends before that was no speech to the service."""
+        if self._activities is not None:
+            self._activities.held = True
+
+    def release(self) -> None:
+        """They do speak, or the machine has ended."""
+        if self._activities is not None:
+            self._activities.held = False
 
     def presume(self, end_t: int | None) -> None:
         """Somebody spoke whom a session before this one heard, until `end_t` if it heard that too. A service that

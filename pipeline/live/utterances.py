@@ -59,6 +59,10 @@ class Utterances:
                 return
         self._known.append(Utterance(t if start_t is None else start_t, t))
 
+    def withdraw(self, start_t: int | None) -> None:
+        """What began at `start_t` was none, or not meant for the service."""
+        self._known = deque((u for u in self._known if u.start_t != start_t), KEPT)
+
     def lost(self, seen_t: int | None) -> None:
         """Whoever heard the speech under way is gone: what was heard of it is an utterance."""
         self._presumed = None

@@ -264,9 +264,16 @@ class Session(Stage):
         """Somebody wants to be listened to."""
         self._do(self._talk.triggered(self.now_ns()))
 
+    def on_duck(self, event: Event) -> None:
+        """Somebody may be speaking over the answer."""
+        if event.body.get("on") is True:
+            self._talk.uplink.hold()
+
     def on_barge_in(self, event: Event) -> None:
         """The person speaks over the answer."""
         if event.body.get("verdict") == "confirmed":
+            self._talk.uplink.release()
+            self._lines.voice_came()
             self._do(self._talk.barge_in(self.now_ns()))
 
     def on_source_ended(self, _event: Event) -> None:

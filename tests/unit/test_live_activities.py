@@ -144,6 +144,22 @@ def test_a_new_line_is_given_the_utterance_whole_in_one_activity() -> None:
     assert shape(hear(uplink, 85, 200, again=True)) == ["start", (85, 165), "end"]
 
 
+def test_who_speaks_over_the_machine_is_held_back_until_it_is_sure_and_a_cough_is_never_sent() -> None:
+    uplink = manual()
+    uplink.line_up()
+    uplink.speech_started(50 * BLOCK_NS)
+    uplink.hold()
+    assert hear(uplink, 0, 60) == []
+    uplink.speech_ended(55 * BLOCK_NS, 50 * BLOCK_NS)  # a cough
+    uplink.release()
+    assert hear(uplink, 60, 100) == []
+    uplink.speech_started(100 * BLOCK_NS)
+    uplink.hold()
+    assert hear(uplink, 100, 112) == []
+    uplink.release()
+    assert shape(hear(uplink, 112, 120)) == ["start", (85, 120)], "not a sample of it is lost"
+
+
 def test_no_stream_end_is_said_where_only_activities_are_understood() -> None:
     uplink = manual()
     uplink.line_up()
