@@ -12,6 +12,8 @@ from pipeline.audio.soundserver import CLIENT_ENV, Endpoint, Kind
 
 RATE = 48_000
 """Of an endpoint about which nothing is known."""
+DEFAULT_CARD = "the default card"
+"""Name of what ALSA opens where nothing is chosen."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def _find_alsa(kind: Kind, device: str, proc: Path = Path("/proc/asound")) -> Fo
             "(systemctl --user start pipewire-pulse or pulseaudio; XDG_RUNTIME_DIR or PULSE_SERVER must lead to it)"
         )
     if device == "auto":
-        return Found(kind, "the default card", None)
+        return Found(kind, DEFAULT_CARD, None)
     matching = [line for line in cards if device.casefold() in line.casefold()]
     if matching:
         return Found(kind, device, None)

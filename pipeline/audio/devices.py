@@ -25,6 +25,7 @@ import numpy as np
 import pyaudio
 
 from pipeline.audio import soundserver
+from pipeline.audio.devicefind import DEFAULT_CARD
 from pipeline.audio.devicefind import Found as Found
 from pipeline.audio.devicefind import find as find
 from pipeline.audio.deviceguard import HangWatch, MoveWatch, Wire
@@ -76,19 +77,16 @@ _portaudio: pyaudio.PyAudio | None = None
 
 def _initialise(found: Found) -> tuple[pyaudio.PyAudio, int, dict[str, Any]]:
     """PortAudio, and index and description of the device. DeviceLost if it is not in PortAudio's list."""
-    global _portaudio
-    _silence()
     if found.endpoint is not None:
         os.environ[CLIENT_ENV[found.kind]] = found.endpoint.name  # before the first open: libpulse reads it there
-    if _portaudio is None:
-        _portaudio = pyaudio.PyAudio()
+    opened = portaudio()
     side = "maxInputChannels" if found.kind == "microphone" else "maxOutputChannels"
-    listed = [_portaudio.get_device_info_by_index(i) for i in range(_portaudio.get_device_count())]
+    listed = [opened.get_device_info_by_index(i) for i in range(opened.get_device_count())]
     usable = [d for d in listed if int(d[side]) > 0]
     for wanted in _names(found):
         for info in usable:
             if re.search(wanted, str(info["name"]), re.IGNORECASE):
-                return _portaudio, int(info["index"]), dict(info)
+                return opened, int(info["index"]), dict(info)
     names = ", ".join(str(d["name"]) for d in usable) or "none"
     raise DeviceLost(f"{found.name}: PortAudio lists no such {found.kind} (it lists: {names}): {_REFUSED}")
 
@@ -97,7 +95,7 @@ def _names(found: Found) -> Sequence[str]:
     """Patterns of PortAudio's names for the device, best first."""
     if found.endpoint is not None or _served():
         return ("^pulse$", "^default$", "^pipewire$")
-    return ("^default$", ".") if found.name == "the default card" else (re.escape(found.name),)
+    return ("^default$", ".") if found.name == DEFAULT_CARD else (re.escape(found.name),)
 
 
 def _served() -> bool:
@@ -218,7 +216,9 @@ class Speaker:
 
     def __init__(self, found: Found, *, give_up: Callable[[str], NoReturn] = die_hung) -> None:
         self.name = found.name
+        self._wanted = "auto" if found.name == DEFAULT_CARD else found.name
         self._endpoint = found.endpoint.name if found.endpoint else None
+        self._bare = found.endpoint is None and not _served()
         self._hang_watch = _hang_watch(found, give_up)
         with self._hang_watch:
             self._stream, form = _open(found, RATES, (1, 2), PERIOD)
@@ -249,6 +249,25 @@ class Speaker:
             self._stream.stop_stream()
             self._stream.start_stream()
 
+    def rest(self) -> None:
+        """Nothing will be said for long: the device and its server may sleep. Only `check` and `wake` until then."""
+        with self._native():
+            self._stream.stop_stream()
+
+    def wake(self) -> None:
+        """Take sound again, from an empty queue."""
+        with self._native():
+            self._stream.start_stream()
+
+    def check(self) -> None:
+        """DeviceLost if it is gone, as far as is known without touching it: for one that rests."""
+        if self.watch.moved:
+            raise DeviceLost(f"{self.watch.moved}: plug it in again")
+        if not self._wire.alive():
+            raise DeviceLost(f"{self.name}: the sound server has gone: start it again")
+        if self._bare and isinstance(gone := find("speaker", self._wanted), str):
+            raise DeviceLost(gone)
+
     def why_stuck(self) -> str | None:
         """Why it takes no more sound, with the remedy; None if the server knows of nothing."""
         return soundserver.known_cause("speaker", self._endpoint)
@@ -273,75 +292,28 @@ class Speaker:
         self._hang_watch.close()
 
 
-@dataclass(frozen=True)
-class Listed:
-    """A line of `devices`: the name that a configuration would use, and the rates that it takes."""
-
-    kind: Kind
-    name: str
-    description: str
-    channels: int
-    rates: tuple[int, ...]
-    default: bool
+def portaudio() -> pyaudio.PyAudio:
+    """PortAudio, initialised: for a process that lists devices and opens none."""
+    global _portaudio
+    _silence()
+    if _portaudio is None:
+        _portaudio = pyaudio.PyAudio()
+    return _portaudio
 
 
-TRIED_RATES = (8_000, 16_000, 24_000, 44_100, 48_000, 96_000)
+def index_of(found: Found) -> int:
+    """PortAudio's number of a device. DeviceLost if it lists no such one."""
+    return _initialise(found)[1]
 
 
-def listed(kind: Kind) -> list[Listed]:
-    """Every microphone or speaker of this machine; none while the server is frozen: `find` says so.
-
-    Initialises PortAudio: for a process of its own only.
-    """
-    try:
-        offered = soundserver.endpoints(kind) if soundserver.reachable() else None
-    except soundserver.ServerSilent:
-        return []
-    if offered is not None:
-        real = sorted((e for e in offered if not e.monitor), key=lambda e: (not e.default, e.name))
-        return [
-            Listed(kind, e.name, e.description, e.channels, _working_rates(Found(kind, e.name, e)), e.default)
-            for e in real
-        ]
-    return _listed_by_portaudio(kind)
-
-
-def _working_rates(found: Found) -> tuple[int, ...]:
-    try:
-        portaudio, index, _ = _initialise(found)
-    except DeviceLost:
-        return ()
-    return tuple(rate for rate in TRIED_RATES if _takes(portaudio, index, found.kind, rate))
-
-
-def _takes(portaudio: pyaudio.PyAudio, index: int, kind: Kind, rate: int) -> bool:
+def takes(index: int, kind: Kind, rate: int) -> bool:
+    """Whether a device takes mono of `rate`."""
     side = "input" if kind == "microphone" else "output"
     try:
         return bool(
-            portaudio.is_format_supported(
+            portaudio().is_format_supported(
                 rate, **{f"{side}_device": index, f"{side}_channels": 1, f"{side}_format": pyaudio.paInt16}
             )
         )
     except (ValueError, OSError):
         return False
-
-
-def _listed_by_portaudio(kind: Kind) -> list[Listed]:
-    """Without a list from the server: ALSA's own devices, or the server's default alone."""
-    global _portaudio
-    _silence()
-    if _portaudio is None:
-        _portaudio = pyaudio.PyAudio()
-    side = "Input" if kind == "microphone" else "Output"
-    ask = getattr(_portaudio, f"get_default_{side.lower()}_device_info")
-    default: dict[str, Any] = {}
-    with contextlib.suppress(OSError):  # there is none
-        default = dict(ask())
-    found = []
-    for index in range(_portaudio.get_device_count()):
-        info = _portaudio.get_device_info_by_index(index)
-        if channels := int(info[f"max{side}Channels"]):
-            rates = tuple(rate for rate in TRIED_RATES if _takes(_portaudio, index, kind, rate))
-            name = str(info["name"])
-            found.append(Listed(kind, name, name, channels, rates, index == default.get("index")))
-    return found

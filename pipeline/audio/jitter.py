@@ -51,18 +51,27 @@ class Counts:
 class JitterBuffer:
     """Reply frames in, even chunks out.
 
-    An answer starts when `target_ms` are in hand (at once if they already are), or when its first sample has waited
-    that long: a shorter answer is all there is. After running dry it waits like that again, because one late frame is
+    An answer starts when the target is in hand (at once if it already is), or when its first sample has waited that
+    long: a shorter answer is all there is. After running dry it waits like that again, because one late frame is
     mostly followed by others; 20 ms or less in hand were measured to slip, 40 ms not.
+
+    The target is `target_ms` until a frame comes too late: then it grows, up to `most_ms`, and comes back step by step
+    while nothing more is late: a line that tears sentences is given more time, and only for as long as it does.
     """
 
     UNDERRUN_MS = 1_000
     """Dry for longer is no underrun: the answer was over, and more was said after a tool or a thought."""
+    GROW_MS = 20
+    """An underrun adds so much to the target: a frame, as services send them."""
+    SHRINK_MS = 10
+    CALM_S = 20
+    """And so many seconds of speech without one take SHRINK_MS off it."""
 
-    def __init__(self, rate: int = 24_000, target_ms: int = 40, limit_s: float = 600.0) -> None:
+    def __init__(self, rate: int = 24_000, target_ms: int = 40, limit_s: float = 600.0, most_ms: int = 200) -> None:
         self.rate = rate
-        self._target = rate * target_ms // 1000
-        self._target_ns = target_ms * 1_000_000
+        self._least_ms, self._most_ms = target_ms, max(target_ms, most_ms)
+        self.target_ms = target_ms
+        self._calm = 0  # samples taken since the last underrun or step of the target
         self._limit = int(rate * limit_s)
         self.counts = Counts()
         self.epoch = -1  # -1: nothing yet, any epoch is newer
@@ -88,6 +97,11 @@ class JitterBuffer:
     def running(self) -> bool:
         """An answer is being taken; False while waiting for the target."""
         return self._running
+
+    @property
+    def ready(self) -> bool:
+        """The target is in hand."""
+        return self._held > 0 and self._held >= self.rate * self.target_ms // 1000
 
     def flush(self, epoch: int) -> bool:
         """`epoch` begins: what is in hand of older ones is dropped. False if it is not newer: nothing happens."""
@@ -136,9 +150,9 @@ class JitterBuffer:
         """ns until there is something to take: 0 now, None when only a frame can change that."""
         if not self._held or self._waiting_since is None:
             return None
-        if self._running or self._held >= self._target:
+        if self._running or self.ready:
             return 0
-        return max(0, self._waiting_since + self._target_ns - now_ns)
+        return max(0, self._waiting_since + self.target_ms * 1_000_000 - now_ns)
 
     def begin(self, now_ns: int) -> Underrun | None:
         """An answer starts or goes on (`ready_in` is 0). The underrun that this ends, if there was one."""
@@ -147,6 +161,8 @@ class JitterBuffer:
         if not 0 < missing_ms < self.UNDERRUN_MS:
             return None
         self.counts.underruns += 1
+        self.target_ms = min(self._most_ms, self.target_ms + self.GROW_MS)
+        self._calm = 0
         return Underrun(self.epoch, self.next_at, missing_ms)
 
     def take(self, count: int) -> Chunk | None:
@@ -164,11 +180,21 @@ class JitterBuffer:
             count -= frame.samples.size
             end = frame.end
         self._held -= end - begin
+        self._grow_calm(end - begin)
         self.next_at = self._frames[0].at if self._frames else end
         return Chunk(self.epoch, begin, parts[0] if len(parts) == 1 else np.concatenate(parts))
 
     def ran_dry(self, now_ns: int) -> None:
-        """The speaker has sounded everything that was taken and wants more: wait for the target again."""
-        if self._running and not self._held:
+        """The speaker has sounded everything that was taken and stands: wait for the target again, if less is in hand.
+
+        Frames that come just as the speaker runs out would else be said one by one, with a gap before each.
+        """
+        if self._running and not self.ready:
             self._running = False
             self._dry_since = now_ns
+
+    def _grow_calm(self, samples: int) -> None:
+        self._calm += samples
+        if self._calm >= self.CALM_S * self.rate:
+            self._calm = 0
+            self.target_ms = max(self._least_ms, self.target_ms - self.SHRINK_MS)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pipeline import exits
 
 if TYPE_CHECKING:
-    from pipeline.audio import devices
+    from pipeline.audio.devicelist import Listed
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,9 +21,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the table; 0, or 69 with the remedy on stderr where there is neither microphone nor speaker."""
-    from pipeline.audio import devices  # opens the sound card's library: for this command alone
+    from pipeline.audio.devicefind import find
+    from pipeline.audio.devicelist import listed  # opens the sound card's library: for this command alone
 
-    found = [*devices.listed("microphone"), *devices.listed("speaker")]
+    found = [*listed("microphone"), *listed("speaker")]
     if args.json:
         print(json.dumps({"devices": [dataclasses.asdict(device) for device in found]}))
     else:
@@ -31,12 +32,12 @@ def run(args: argparse.Namespace) -> int:
             print(line)
     for kind in ("microphone", "speaker"):
         if not any(device.kind == kind for device in found):
-            why = devices.find(kind, "auto")
+            why = find(kind, "auto")
             print(why if isinstance(why, str) else f"no {kind}", file=sys.stderr)
     return exits.OK if found else exits.WORLD
 
 
-def _table(found: list[devices.Listed]) -> list[str]:
+def _table(found: list[Listed]) -> list[str]:
     rows = [("", "NAME", "CHANNELS", "RATES (Hz)", "DESCRIPTION")]
     for device in found:
         mark = "*" if device.default else ""

@@ -9,25 +9,21 @@ import numpy as np
 
 from pipeline import Audio, Event, Stage
 from pipeline.audio import devices, pcm
-from pipeline.audio.deviceclock import DeviceClock
-from pipeline.audio.feed import Feed, Sounded
-from pipeline.audio.jitter import JitterBuffer
-from pipeline.config.options import Range
+from pipeline.audio.complaints import Complaints
+from pipeline.audio.devicequeue import DeviceQueue
+from pipeline.audio.mouth import RATE, Mouth
+from pipeline.audio.prompting import Prompt
+from pipeline.audio.prompts import Prompts
+from pipeline.audio.warmth import Warmth
+from pipeline.config.options import OptionError, Range
 from pipeline.stage.life import WorldError, give_way
 
-RATE = 24_000
 PROBE_S = 0.5
 """How often an absent device is looked for."""
-HEARD_NS = 100_000_000
-"""How often `heard` is said while speaking."""
-PLAYED = 480
-"""Samples of a `played` block: 20 ms; the last one before silence may be shorter."""
-LOOK_S = 0.005
-"""Time between two looks at the queue. It holds 32 ms, but the server takes 10 at a time; a look costs 0.1 ms."""
+REST_S = 0.25
+"""Time between two looks at a device that rests: is it still there."""
 STUCK_NS = 1_500_000_000
-STUCK_LOOKS = 50
-"""A queue that has not moved for so long, and in so many looks that it was not we who slept, stands still: a frozen
-server or a suspended sink is asked after and named."""
+"""A queue that has not moved for so long stands still: a frozen server or a suspended sink is asked after and named."""
 LAZY_NS = 3_000_000_000
 """Where neither is found. A sink of PulseAudio that nobody hurries renders 2 s ahead and lets a stream stand still for
 0.9 to 2.0 s; who gives up sooner reopens for ever and is never heard."""
@@ -36,7 +32,8 @@ LAZY_NS = 3_000_000_000
 class Playback(Stage):
     """Owns the speaker. Absent: degraded, looked for without PortAudio. Lost: exits 69 and is replaced.
 
-    The stream stays open and is fed silence between answers: a sink that fell asleep swallows the first syllable.
+    The stream runs on between answers: a sink that fell asleep swallows the first syllable. After a long silence it
+    rests, and is woken by the first sign that something will be said.
     """
 
     reads: ClassVar[tuple[str, ...]] = ("reply",)
@@ -48,17 +45,34 @@ class Playback(Stage):
     """Until somebody sets another."""
     jitter_ms: Annotated[int, Range(0, 2_000)] = 40
     """Audio in hand before an answer starts."""
+    jitter_most_ms: Annotated[int, Range(0, 5_000)] = 200
+    """And at most, on a line that is often late."""
+    prompts: str = ""
+    """A folder of sounds that go before those of the package: NAME.LANGUAGE.wav or NAME.wav."""
+    preroll_ms: Annotated[int, Range(0, 2_000)] = 200
+    """What an amplifier that fell asleep takes to wake up; 0: it never does."""
+    offline_after_s: Annotated[float, Range(0.0, 60.0)] = 2.0
+    """Whoever speaks to a line or a session that has been down for so long is told so."""
+
+    def prime(self) -> None:
+        """Raises OptionError for a folder of prompts that is none."""
+        folder = self.config_dir / self.prompts if self.prompts else None
+        if folder is not None and not folder.is_dir():
+            raise OptionError(f"prompts: {folder} is no folder: make it, or leave the option out")
+        self._prompts = Prompts(
+            folder, self.brief.language, lambda why: self.log.warning("prompt can't be played", error=why)
+        )
 
     def start(self) -> None:
         """Nothing is opened yet; what arrives is kept."""
         self._speaker: devices.Speaker | None = None
-        self._buffer = JitterBuffer(RATE, self.jitter_ms)
-        self._percent = self.volume
-        self._probe_ns = 0
-        self._speaking = False
-        self._played: list[Sounded] = []
-        self._heard_at = 0
-        self._heard_ns = 0
+        most_ms = self.jitter_most_ms
+        self._mouth = Mouth(self.tell, self._emit, jitter_ms=self.jitter_ms, most_ms=most_ms, percent=self.volume)
+        self._complaints = Complaints(self.offline_after_s)
+        # Who was replaced a moment ago finds the amplifier awake.
+        self._warmth = Warmth(self.preroll_ms, awake_ns=self.now_ns() if self.brief.restarts else None)
+        self._probe_ns = self._next_ns = 0
+        self._resting = False
         self.state("waiting", "the speaker is being opened")
 
     def step(self) -> float | None:
@@ -68,33 +82,67 @@ class Playback(Stage):
         try:
             return self._turn(self._speaker)
         except devices.DeviceLost as error:
-            self.state("degraded", str(error))
-            raise WorldError(str(error)) from error
+            self._lost(error)
 
     def on_audio(self, audio: Audio) -> None:
         """A frame of a reply: older epochs are dropped, a newer one silences what was before."""
         if audio.epoch is None or audio.at is None:
             return
-        self._renew(audio.epoch)
-        self._buffer.push(audio.epoch, audio.at, audio.samples, self.now_ns())
+        self._renew(audio.epoch, "new_answer")
+        self._complaints.answered()
+        self._mouth.push(audio.epoch, audio.at, audio.samples, self.now_ns())
 
     def on_flush(self, event: Event) -> None:
         """Older speech must no longer be heard, also when nothing newer has come yet."""
-        self._renew(event.body["epoch"])
+        if (epoch := event.number("epoch")) is not None:
+            self._renew(epoch, str(event.body.get("cause")))
 
     def on_volume(self, event: Event) -> None:
         """0 to 100."""
-        self._percent = int(event.body["percent"])
-        if self._speaker is not None:
-            self._feed.volume = pcm.volume_factor(self._percent)
+        self._mouth.volume(event.number("percent") or 0)
+
+    def on_duck(self, event: Event) -> None:
+        """Lower the answer while it is found out whether somebody speaks over it."""
+        self._mouth.duck(event.body, self.now_ns())
+
+    def on_play(self, event: Event) -> None:
+        """A prompt or an earcon, from whoever has something to say that the service does not."""
+        body = event.body
+        self._say(str(body.get("name")), str(body.get("cause", "")), loop=bool(body.get("loop")))
+
+    def on_play_stop(self, event: Event) -> None:
+        """It is wanted no more."""
+        self._mouth.play_stop(str(event.body.get("name")))
+
+    def on_connection(self, event: Event) -> None:
+        """The line to the service went up or down."""
+        self._complaints.connection(bool(event.body.get("up")), str(event.body.get("reason", "")), self.now_ns())
+
+    def on_stage(self, event: Event) -> None:
+        """The supervisor says how a stage is."""
+        if event.body.get("stage") == self.brief.inputs.get("reply"):
+            self._complaints.session(str(event.body.get("state")), self.now_ns())
+
+    def on_speech_started(self, _event: Event) -> None:
+        """Whoever speaks will be answered: the amplifier has until then to wake up."""
+        self._complaints.speech_started(self.now_ns())
+        self._warmth.rouse(self.now_ns())
+
+    def on_speech_ended(self, _event: Event) -> None:
+        """And waits for it."""
+        self._complaints.speech_ended(self.now_ns())
+
+    def on_turn_started(self, _event: Event) -> None:
+        """A greeting is on its way, too."""
+        self._warmth.rouse(self.now_ns())
 
     def stop(self) -> None:
         """Say to the end what is in hand, within the grace given; then release the device."""
         if self._speaker is None:
             return
         end_ns = self.now_ns() + int((self.grace_s - 0.3) * 1e9)
-        while (self._speaking or not self._buffer.drained) and self.now_ns() < end_ns:
-            time.sleep(min(LOOK_S, self.step() or LOOK_S))
+        while self._mouth.unfinished and self.now_ns() < end_ns:
+            time.sleep(min(0.01, self.step() or 0.01))
         self._speaker.close()
 
     # -- the device
@@ -110,164 +158,127 @@ class Playback(Stage):
         try:
             self._speaker = devices.Speaker(found, give_up=self._hung)
         except devices.DeviceLost as error:
-            self.state("degraded", str(error))
-            raise WorldError(str(error)) from error
-        self._feed = Feed(self._buffer, self._speaker.rate, pcm.volume_factor(self._percent))
-        self._restart_clock()
+            self._lost(error)
+        self._mouth.open(self._speaker.rate, low=2 * devices.PERIOD)
+        self._queue = DeviceQueue(self._speaker.rate, self._speaker.capacity)
+        self._excused = False
+        self._warmth.rouse(self.now_ns())
         self.log.info("speaker open", device=self._speaker.name, rate=self._speaker.rate)
         self.state("live")
         return 0.0
+
+    def _lost(self, error: devices.DeviceLost) -> NoReturn:
+        self.state("degraded", str(error))
+        raise WorldError(str(error)) from error
 
     def _hung(self, reason: str) -> NoReturn:
         self.link.beat()  # the last one is old, and what follows may take a moment on a busy machine
         self.state("degraded", reason)
         give_way(self, reason)
 
-    def _restart_clock(self) -> None:
-        assert self._speaker is not None
-        self._clock = DeviceClock(self._speaker.rate)
-        self._moved_to, self._moved_ns, self._looks, self._excused = -1, self.now_ns(), 0, False
-
     def _turn(self, speaker: devices.Speaker) -> float:
-        if speaker.watch.moved:
-            raise devices.DeviceLost(f"{speaker.watch.moved}: plug it in again")
-        now_ns = self.now_ns()
-        free = speaker.free()
-        frame = self._progress(speaker, free, now_ns)
-        self._report(frame, now_ns)
-        ready_ns = self._buffer.ready_in(now_ns)
-        if ready_ns == 0 and not self._buffer.running:
-            free = self._begin(speaker, free, now_ns)
-        if self._buffer.running:
-            self._speak(speaker, free, now_ns)
-        elif free >= devices.PERIOD:
-            speaker.write(pcm.to_bytes(self._feed.silence(free - free % devices.PERIOD)))
-        return min(LOOK_S, ready_ns / 1e9) if ready_ns else LOOK_S
+        now_ns, mouth = self.now_ns(), self._mouth
+        if mouth.sounding and now_ns < self._next_ns:
+            return (self._next_ns - now_ns) / 1e9  # woken by the bus: a look at the device costs more than the message
+        if due := self._complaints.due(now_ns):
+            self._say(*due)
+        speaker.check()
+        if self._resting:
+            if mouth.ready_in(now_ns) is None and self._warmth.asleep(now_ns):
+                self._prompts.load_next()
+                return REST_S
+            self._wake(speaker)
+        free = self._progress(speaker, now_ns)
+        ready_ns = mouth.ready_in(now_ns)
+        if mouth.sounding or (ready_ns == 0 and not self._warmth.wait_ns(now_ns)):
+            return self._speak(speaker, free, now_ns)
+        if ready_ns is None and self._warmth.asleep(now_ns):
+            speaker.rest()
+            self._resting = True
+            return REST_S
+        self._fill(speaker, free, now_ns)
+        return min(self._queue.CALM_S, ready_ns / 1e9) if ready_ns else self._queue.CALM_S
 
-    def _progress(self, speaker: devices.Speaker, free: int, now_ns: int) -> int:
-        """The device frame that is at the speaker now. The device tells it in whole periods, the clock in between."""
-        sounded = self._feed.given - (speaker.capacity - free)
-        if sounded != self._moved_to:
-            self._moved_to, self._moved_ns, self._looks, self._excused = sounded, now_ns, 0, False
-        self._looks += 1
-        if self._looks > STUCK_LOOKS and free < speaker.capacity:
-            self._stands_still(speaker, now_ns - self._moved_ns)
-        if free == speaker.capacity:
-            self._ran_out(speaker, now_ns)
-            return sounded
-        if sounded > 0:  # before that the device has not begun, and its line with it
-            self._clock.observe(sounded, now_ns)
-        if not self._clock.running:
-            return 0
-        return max(sounded, min(self._feed.given, self._clock.index_at(now_ns)))
+    def _progress(self, speaker: devices.Speaker, now_ns: int) -> int:
+        """Say what has left the speaker; frames that can be written."""
+        free = speaker.free()
+        queue, mouth = self._queue, self._mouth
+        frame = queue.look(mouth.given, free, now_ns)
+        if queue.stood_ns == 0:
+            self._excused = False
+        elif queue.stood_ns > LAZY_NS or (queue.stood_ns > STUCK_NS and not self._excused):
+            self._stands_still(speaker, queue.stood_ns)
+        if missing_ms := queue.missing_ms(mouth.given, now_ns):
+            mouth.late(missing_ms)
+        mouth.left(frame, lambda index: queue.time_of(index, now_ns), now_ns)
+        return free
 
     def _stands_still(self, speaker: devices.Speaker, for_ns: int) -> None:
-        if for_ns > LAZY_NS or (for_ns > STUCK_NS and not self._excused):
-            why = speaker.why_stuck()
-            if why or for_ns > LAZY_NS:
-                raise devices.DeviceLost(why or f"{speaker.name}: the speaker stands still: restart the sound server")
-            self._excused = True
+        why = speaker.why_stuck()
+        if why or for_ns > LAZY_NS:
+            raise devices.DeviceLost(why or f"{speaker.name}: the speaker stands still: restart the sound server")
+        self._excused = True
 
-    def _ran_out(self, speaker: devices.Speaker, now_ns: int) -> None:
-        """The device's queue is empty: this process came too late, or nothing was ever written."""
-        if self._speaking and self._clock.running and not self._buffer.drained:
-            missing_ms = (now_ns - self._clock.time_of(self._feed.given)) // 1_000_000
-            self.tell("underrun", epoch=self._buffer.epoch, at=self._buffer.next_at, missing_ms=max(1, missing_ms))
-        self._clock = DeviceClock(speaker.rate)  # its line through time is broken
+    def _wake(self, speaker: devices.Speaker) -> None:
+        speaker.wake()
+        self._mouth.emptied()
+        self._queue.restart()
+        self._resting = False
 
-    # -- speech
-
-    def _begin(self, speaker: devices.Speaker, free: int, now_ns: int) -> int:
-        underrun = self._buffer.begin(now_ns)
-        if underrun is not None:
-            self.tell("underrun", epoch=underrun.epoch, at=underrun.at, missing_ms=underrun.missing_ms)
-        if self._speaking:
-            return free
+    def _drop(self, speaker: devices.Speaker) -> int:
+        """Forget the silence that is queued; frames that can be written."""
         speaker.flush()
-        self._feed.reset()
-        self._restart_clock()
+        self._mouth.emptied()
+        self._queue.restart()
         return speaker.free()
 
-    def _speak(self, speaker: devices.Speaker, free: int, now_ns: int) -> None:
-        frames = self._feed.speech(free)
-        queued = speaker.capacity - free + frames.size
-        if self._buffer.drained and queued < 2 * devices.PERIOD:
-            frames = np.concatenate((frames, self._feed.end()))  # 1 ms that the filter still held
-            if queued < devices.PERIOD:
-                self._buffer.ran_dry(now_ns)
+    def _speak(self, speaker: devices.Speaker, free: int, now_ns: int) -> float:
+        again_s = self._queue.again_s(now_ns)
+        if not self._mouth.sounding and self._queue.queued and not self._warmth.rousing(now_ns):
+            free = self._drop(speaker)
+        frames = self._mouth.frames(free, speaker.capacity - free, now_ns)
+        if self._mouth.sounding:
+            self._warmth.sounded(now_ns)
+            self._next_ns = now_ns + int(again_s * 1e9)
+        if free == speaker.capacity and frames.size < devices.PERIOD:
+            # A device that stands does not start for less than a period.
+            frames = np.concatenate((frames, self._mouth.silence(devices.PERIOD - frames.size)))
         if frames.size:
             speaker.write(pcm.to_bytes(frames))
-        if frames.size and not self._speaking:
-            self._speaking = True
-            self._say_audible(now_ns)
+        return again_s
 
-    def _say_audible(self, now_ns: int) -> None:
-        first = self._feed.first
-        assert first is not None
-        t = self._clock.time_of(first.begin) if self._clock.running else now_ns
-        self.tell("audible", epoch=first.chunk.epoch, at=first.chunk.at, t=max(now_ns, t))
+    def _fill(self, speaker: devices.Speaker, free: int, now_ns: int) -> None:
+        """Nothing sounds, but may soon: the stream goes on, and an amplifier that is to wake up is given something."""
+        if free:
+            frames = self._mouth.comfort(free) if self._warmth.rousing(now_ns) else self._mouth.silence(free)
+            speaker.write(pcm.to_bytes(frames))
 
-    def _renew(self, epoch: int) -> None:
-        """A newer epoch: what was before is cut where it stands, and said so."""
-        before = self._buffer.epoch
-        if epoch <= before:
-            return
-        if self._speaking:
-            self._cut()
-        if before >= 0:
-            self._say_heard(self._buffer.buffered_to)
-        self._buffer.flush(epoch)
-        self._heard_at = 0
-        self._say_heard(0)
+    # -- what is said
 
-    def _cut(self) -> None:
+    def _renew(self, epoch: int, cause: str) -> None:
+        """A newer epoch: what was before is cut where it stands, or faded, and said so."""
+        if self._speaker is not None and self._mouth.must_cut(epoch, cause):
+            try:
+                self._cut(self._speaker)
+            except devices.DeviceLost as error:
+                self._lost(error)
+        self._mouth.renew(epoch, cause, self.now_ns())
+
+    def _cut(self, speaker: devices.Speaker) -> None:
         """Silence now: the queue of the device is dropped, and with it what it would have said."""
-        assert self._speaker is not None
-        try:
-            now_ns = self.now_ns()
-            frame = self._progress(self._speaker, self._speaker.free(), now_ns)
-            self._speaker.flush()
-        except devices.DeviceLost as error:
-            self.state("degraded", str(error))
-            raise WorldError(str(error)) from error
-        self._publish(self._feed.cut(frame), last=True)
-        self._restart_clock()
-        self._speaking = False
+        queue, now_ns = self._queue, self.now_ns()
+        frame = queue.look(self._mouth.given, speaker.free(), now_ns)
+        speaker.flush()
+        self._mouth.cut(frame, lambda index: queue.time_of(index, now_ns))
+        queue.restart()
 
-    # -- what was heard
-
-    def _report(self, frame: int, now_ns: int) -> None:
-        if not self._speaking:
+    def _say(self, name: str, cause: str, *, loop: bool = False) -> None:
+        samples = self._prompts.samples(name)
+        if samples is None:
+            self.log.warning("no such prompt", name=name, there_is=", ".join(self._prompts.names()))
             return
-        silent = not self._buffer.running
-        self._publish(self._feed.left(frame), last=silent and self._feed.silent)
-        if silent and self._feed.silent:
-            self._speaking = False
-        elif now_ns - self._heard_ns < HEARD_NS:
-            return
-        self._heard_ns = now_ns
-        self._say_heard(self._buffer.buffered_to)
+        refused = self._mouth.play(Prompt(name, samples, cause, loop), self.now_ns())
+        self.log.info("prompt", name=name, cause=cause, refused=refused)
 
-    def _publish(self, sounded: list[Sounded], *, last: bool) -> None:
-        """`played` in blocks of 20 ms: a block is said when it has left whole."""
-        for part in sounded:
-            previous = self._played[-1] if self._played else None
-            if previous and (part.chunk.epoch, part.chunk.at) != (previous.chunk.epoch, previous.chunk.end):
-                self._emit_played()
-            self._played.append(part)
-            self._heard_at = part.chunk.end
-            if sum(p.chunk.samples.size for p in self._played) >= PLAYED:
-                self._emit_played()
-        if last and self._played:
-            self._emit_played()
-
-    def _emit_played(self) -> None:
-        first = self._played[0]
-        samples = np.concatenate([part.chunk.samples for part in self._played])
-        t = self._clock.time_of(first.begin) if self._clock.running else self.now_ns()
-        self._played.clear()
-        place = first.chunk
-        self.emit("played", Audio("played", pcm.to_bytes(samples), RATE, 1, t, place.epoch, place.at))
-
-    def _say_heard(self, buffered_to: int) -> None:
-        self.tell("heard", sticky=True, epoch=self._buffer.epoch, at=self._heard_at, buffered_to=buffered_to)
+    def _emit(self, samples: pcm.Samples, t: int, epoch: int | None, at: int | None) -> None:
+        self.emit("played", Audio("played", pcm.to_bytes(samples), RATE, 1, t, epoch, at))

@@ -7,17 +7,20 @@ from typing import ClassVar
 import numpy as np
 
 from pipeline import Audio, Event, Stage
-from pipeline.audio.jitter import Chunk, JitterBuffer
+from pipeline.audio import pcm
+from pipeline.audio.mouth import RATE, Mouth
+from pipeline.audio.prompting import Prompt
+from pipeline.audio.prompts import Prompts
 from pipeline.audio.wav_file import GrowingWav
 
-RATE = 24_000
 BLOCK_FRAMES = 240
 """10 ms, after which what was written has left this speaker."""
-HEARD_EVERY_NS = 100_000_000
+QUEUE_FRAMES = 2 * BLOCK_FRAMES
+_NS = 1_000_000_000
 
 
 class WavSink(Stage):
-    """Takes replies as playback does, and says the same events."""
+    """Takes replies and prompts as playback does, and says the same events. It has no volume: a file has none."""
 
     reads: ClassVar[tuple[str, ...]] = ("reply",)
     emits: ClassVar[tuple[str, ...]] = ("played",)
@@ -30,27 +33,45 @@ class WavSink(Stage):
     def start(self) -> None:
         """The file's clock starts now."""
         self._wav = GrowingWav(self.run_dir / self.file, RATE, append=self.brief.restarts > 0)
-        self._jitter = JitterBuffer(RATE, self.jitter_ms)
+        self._mouth = Mouth(self.tell, self._emit, jitter_ms=self.jitter_ms)
+        self._mouth.open(RATE, low=QUEUE_FRAMES)
+        self._prompts = Prompts(None, self.brief.language, lambda why: self.log.warning("prompt broken", error=why))
+        self._queue = np.empty(0, np.int16)
         self._next_ns = self.now_ns()
-        self._speaking = False
-        self._heard_at = 0
-        self._heard_said_ns = 0
 
     def on_audio(self, audio: Audio) -> None:
         """A frame of a reply."""
         if audio.epoch is None or audio.at is None:
             return
-        self._renew(audio.epoch)
-        self._jitter.push(audio.epoch, audio.at, audio.samples, self.now_ns())
+        self._renew(audio.epoch, "new_answer")
+        self._mouth.push(audio.epoch, audio.at, audio.samples, self.now_ns())
 
     def on_flush(self, event: Event) -> None:
         """Older speech must no longer be heard."""
-        self._renew(event.body["epoch"])
+        if (epoch := event.number("epoch")) is not None:
+            self._renew(epoch, str(event.body.get("cause")))
+
+    def on_duck(self, event: Event) -> None:
+        """Lower the answer, or bring it back."""
+        self._mouth.duck(event.body, self.now_ns())
+
+    def on_play(self, event: Event) -> None:
+        """A prompt or an earcon."""
+        body = event.body
+        name = str(body.get("name"))
+        samples = self._prompts.samples(name)
+        if samples is not None:
+            self._mouth.play(Prompt(name, samples, str(body.get("cause", "")), bool(body.get("loop"))), self.now_ns())
+
+    def on_play_stop(self, event: Event) -> None:
+        """It is wanted no more."""
+        self._mouth.play_stop(str(event.body.get("name")))
 
     def step(self) -> float:
         """Write the blocks whose time has come."""
         while self._next_ns <= self.now_ns():
-            self._write_block()
+            self._write_block(self._next_ns)
+            self._next_ns += BLOCK_FRAMES * _NS // RATE
         return (self._next_ns - self.now_ns()) / 1e9
 
     def stop(self) -> None:
@@ -59,42 +80,27 @@ class WavSink(Stage):
         self.tell("recorded", file=str(self._wav.path))
         self.log.info("what the visitor heard is recorded", file=str(self._wav.path), lost_bytes=self._wav.lost_bytes)
 
-    def _write_block(self) -> None:
-        now_ns = self._next_ns
-        self._next_ns += BLOCK_FRAMES * 1_000_000_000 // RATE
-        if self._jitter.ready_in(now_ns) == 0 and (underrun := self._jitter.begin(now_ns)):
-            self.tell("underrun", epoch=underrun.epoch, at=underrun.at, missing_ms=underrun.missing_ms)
-        chunk = self._jitter.take(BLOCK_FRAMES)
-        samples = np.zeros(BLOCK_FRAMES, np.int16)
-        if chunk is not None:
-            samples[: chunk.samples.size] = chunk.samples
-        self._wav.write(samples.tobytes())
-        if chunk is not None:
-            self._left(chunk, now_ns)
-        elif self._speaking and self._jitter.drained:
-            self._jitter.ran_dry(now_ns)
-            self._speaking = False
+    def _write_block(self, now_ns: int) -> None:
+        """What is queued sounds from now on for 10 ms; then the queue is filled again."""
+        mouth = self._mouth
+        left, self._queue = self._queue[:BLOCK_FRAMES], self._queue[BLOCK_FRAMES:]
+        block = np.zeros(BLOCK_FRAMES, np.int16)
+        block[: left.size] = left
+        self._wav.write(pcm.to_bytes(block))
+        frame = mouth.given - self._queue.size
+        mouth.left(frame, lambda index: now_ns + (index - frame + left.size) * _NS // RATE, now_ns)
+        if mouth.sounding or mouth.ready_in(now_ns) == 0:
+            queued = self._queue.size
+            self._queue = np.append(self._queue, mouth.frames(QUEUE_FRAMES - queued, queued, now_ns))
 
-    def _left(self, chunk: Chunk, now_ns: int) -> None:
-        if not self._speaking:
-            self._speaking = True
-            self.tell("audible", epoch=chunk.epoch, at=chunk.at, t=now_ns)
-        self._heard_at = chunk.end
-        self.emit("played", Audio("played", chunk.samples.tobytes(), RATE, 1, now_ns, chunk.epoch, chunk.at))
-        if self._jitter.drained or now_ns - self._heard_said_ns >= HEARD_EVERY_NS:
-            self._say_heard(now_ns)
-
-    def _renew(self, epoch: int) -> None:
+    def _renew(self, epoch: int, cause: str) -> None:
         """A newer epoch: what was heard of the one before is said where it was cut."""
-        if epoch <= self._jitter.epoch:
-            return
-        if self._jitter.epoch >= 0:
-            self._say_heard(self.now_ns())
-        self._jitter.flush(epoch)
-        self._heard_at, self._speaking = 0, False
-        self._say_heard(self.now_ns())
+        now_ns = self.now_ns()
+        if self._mouth.must_cut(epoch, cause):
+            frame = self._mouth.given - self._queue.size
+            self._mouth.cut(frame, lambda index: now_ns + (index - frame) * _NS // RATE)
+            self._queue = np.empty(0, np.int16)
+        self._mouth.renew(epoch, cause, now_ns)
 
-    def _say_heard(self, now_ns: int) -> None:
-        self._heard_said_ns = now_ns
-        epoch, buffered_to = self._jitter.epoch, self._jitter.buffered_to
-        self.tell("heard", sticky=True, epoch=epoch, at=self._heard_at, buffered_to=buffered_to)
+    def _emit(self, samples: pcm.Samples, t: int, epoch: int | None, at: int | None) -> None:
+        self.emit("played", Audio("played", pcm.to_bytes(samples), RATE, 1, t, epoch, at))

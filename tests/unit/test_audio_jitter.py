@@ -65,6 +65,46 @@ def test_waits_again_after_running_dry_and_counts_it() -> None:
     assert buffer.counts.underruns == 1
 
 
+def late_once(buffer: JitterBuffer, at: int) -> None:
+    """40 ms are taken, then nothing comes for 50 ms."""
+    buffer.push(1, at, frame(at, 960), 0)
+    buffer.begin(0)
+    buffer.take(960)
+    buffer.ran_dry(0)
+    buffer.push(1, at + 960, frame(at + 960, 960), 50 * MS)
+    assert buffer.begin(50 * MS) is not None
+    buffer.take(960)
+
+
+def test_the_target_grows_with_each_underrun_and_shrinks_when_calm() -> None:
+    buffer = JitterBuffer(target_ms=40, most_ms=100)
+    targets = []
+    for number in range(5):
+        late_once(buffer, number * 1920)
+        targets.append(buffer.target_ms)
+    assert targets == [60, 80, 100, 100, 100]
+    at = 5 * 1920
+    calm = []
+    for _ in range(10):
+        buffer.push(1, at, frame(at, 24000 * 20), 0)
+        buffer.begin(0)
+        while buffer.take(4800):
+            pass
+        at += 24000 * 20
+        calm.append(buffer.target_ms)
+    assert calm == [90, 80, 70, 60, 50, 40, 40, 40, 40, 40]
+
+
+def test_a_grown_target_is_waited_for_and_no_longer_than_that() -> None:
+    buffer = JitterBuffer(target_ms=40)
+    late_once(buffer, 0)
+    buffer.ran_dry(100 * MS)
+    buffer.push(1, 1920, frame(1920, 1200), 2_000 * MS)
+    assert buffer.ready_in(2_000 * MS) == 60 * MS
+    buffer.push(1, 3120, frame(3120, 240), 2_001 * MS)
+    assert buffer.ready_in(2_001 * MS) == 0
+
+
 def test_a_long_pause_is_no_underrun() -> None:
     buffer = JitterBuffer()
     buffer.push(1, 0, frame(0, 960), 0)

@@ -47,7 +47,7 @@ HOMES = {
     "zmq": {"bus/", "stage/", "supervisor/"},
     "onnxruntime": {"audio/vad.py"},
     "mcp": {"tools/mcp_client.py"},
-    "av": {"audio/resample.py", "simulator/clips.py"},
+    "av": {"audio/resample.py", "audio/prompts.py", "simulator/clips.py"},
     "websockets": {"live/gemini.py", "live/shortcut.py", "simulator/"},
 }  # fmt: skip
 """The only files and folders that may import these."""
