@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Container, Iterable
-from typing import Any
 
-import zmq
-
-from pipeline.bus import codec
+from pipeline.bus import codec, ends
 from pipeline.bus.messages import Audio, Event
 from pipeline.bus.producer import HIGH_WATER
 from pipeline.bus.sticky import Seen
@@ -28,17 +25,12 @@ Message = tuple[codec.Stamp, Audio | Event]
 class Consumer:
     """What one stage reads of one producer."""
 
-    def __init__(self, context: zmq.Context[Any], endpoint: str, topics: Iterable[str]) -> None:
-        self.socket: zmq.Socket[bytes] = context.socket(zmq.SUB)
-        self.socket.setsockopt(zmq.RCVHWM, HIGH_WATER)
-        self.socket.setsockopt(zmq.RECONNECT_IVL, 20)  # ms; a restarted producer is joined within 7 to 27 ms
-        self.socket.setsockopt(zmq.RECONNECT_IVL_MAX, 20)
-        self.socket.setsockopt(zmq.LINGER, 0)
+    def __init__(self, context: ends.Context, endpoint: str, topics: Iterable[str]) -> None:
+        """`context`: libzmq's, for an endpoint that needs it; None for the process's own."""
         self.topics = set(topics)
-        for topic in sorted(self.topics, reverse=True):  # `event.state` before audio
-            self.socket.subscribe(topic)
-        self.socket.connect(endpoint)
-        self.fileno = self.socket.fileno()
+        ordered = sorted(self.topics, reverse=True)  # `event.state` before audio
+        self._line = ends.subscriber(context, endpoint, ordered, HIGH_WATER)
+        self.fileno = self._line.fileno
         self.holds_more = True
         """The socket was not emptied, or was never asked: its descriptor will not say so."""
         self._inbox: deque[Message] = deque()
@@ -54,7 +46,12 @@ class Consumer:
 
     def close(self) -> None:
         """Leave the producer."""
-        self.socket.close()
+        self._line.close()
+
+    @property
+    def due_ns(self) -> int | None:
+        """When `drain` is to be called although nothing has come: to look for the producer again. None: never."""
+        return self._line.due_ns
 
     def drain(self, now_ns: int, ready: Container[int] | None = None) -> bool:
         """Empty the socket into the inbox, unless it is not among the `ready`. True if there is something to read, or
@@ -64,12 +61,13 @@ class Consumer:
         was not emptied is read again with the next call, for its descriptor speaks once only.
         """
         if ready is not None and self.fileno not in ready and not self.holds_more:
-            return bool(self._inbox)
+            due_ns = self._line.due_ns
+            if due_ns is None or due_ns > now_ns:
+                return bool(self._inbox)
         self.holds_more, bad = True, 0
         for _ in range(HIGH_WATER):
-            try:
-                parts = self.socket.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
+            parts = self._line.receive()
+            if parts is None:
                 self.holds_more = False
                 break
             try:

@@ -8,19 +8,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import zmq
-
-from pipeline.bus import codec
+from pipeline.bus import codec, ends
 from pipeline.bus.messages import VERSION, Audio, topic_of
 from pipeline.bus.outlet import Outlet
 from pipeline.bus.ring import Place
 from pipeline.bus.sticky import Sticky
 
+LINGER_S = 0.2
+"""At the end, for readers to fetch the rest."""
 HIGH_WATER = 8_000
 """Messages held for one slow reader, 160 s of 20 ms blocks. Over it the newest are dropped for that reader alone,
 which sees the jump of `seq` and asks for them again. The default of 1000 lost the newest 2,000 of a 3,000 burst."""
-
-POLLIN = int(zmq.POLLIN)  # an enum's `&` costs more than the question
 
 
 class NameTaken(RuntimeError):
@@ -30,9 +28,8 @@ class NameTaken(RuntimeError):
 class Producer:
     """Everything one stage says: audio with its rings, events with their stickiness."""
 
-    def __init__(
-        self, context: zmq.Context[Any], endpoint: str, src: str, inst: int, now_ns: Callable[[], int]
-    ) -> None:
+    def __init__(self, context: ends.Context, endpoint: str, src: str, inst: int, now_ns: Callable[[], int]) -> None:
+        """`context`: libzmq's, for an endpoint that needs it; None for the process's own."""
         self.endpoint, self.src, self.inst = endpoint, src, inst
         self._now_ns = now_ns
         self._sticky = Sticky()
@@ -43,11 +40,8 @@ class Producer:
         """Live blocks sent, by stream."""
         self.unfit_requests = 0
         """Replay requests that made no sense."""
-        self.socket: zmq.Socket[bytes] = context.socket(zmq.XPUB)
-        self.socket.setsockopt(zmq.XPUB_VERBOSE, 1)  # without it later joiners of a known topic are not announced
-        self.socket.setsockopt(zmq.SNDHWM, HIGH_WATER)
-        self.socket.setsockopt(zmq.LINGER, 200)
-        self.fileno = self.socket.fileno()
+        self._line = ends.publisher(context, endpoint, HIGH_WATER)
+        self.fileno = self._line.fileno
 
     def bind(self) -> None:
         """Take the stage's name. Raises NameTaken: a second bind of an ipc path would succeed silently otherwise."""
@@ -60,11 +54,11 @@ class Producer:
                 os.close(self._lock)
                 self._lock = None
                 raise NameTaken(f"{self.src} is already on the bus: another process holds {path}") from error
-        self.socket.bind(self.endpoint)
+        self._line.bind(ends.path_of(self.endpoint) or self.endpoint)
 
     def close(self) -> None:
         """Give the name back. What readers have not fetched is kept for 200 ms."""
-        self.socket.close()
+        self._line.close(LINGER_S)
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -117,16 +111,15 @@ class Producer:
 
     @property
     def waits(self) -> bool:
-        """A subscriber has sent something. Also arms the descriptor again, whose edge a send may have taken."""
-        return bool(int(self.socket.getsockopt(zmq.EVENTS)) & POLLIN)
+        """A subscriber has sent something that the descriptor does not announce (any more)."""
+        return self._line.waits
 
     def pump(self) -> int | None:
         """Read what subscribers sent and say sticky events to new ones. Returns the ns time of the next call due.
 
         Anything but a subscription is discarded: a tap cannot speak.
         """
-        while self.waits:
-            frame = self.socket.recv(zmq.NOBLOCK)
+        while (frame := self._line.take()) is not None:
             if frame[:1] == b"\x01":
                 self._sticky.joined(frame[1:])
         return self.say_again()
@@ -135,7 +128,8 @@ class Producer:
         """Say sticky events to new subscribers, if it is time. Returns the ns time of the next call due."""
         for parts in self._sticky.take(self._now_ns()):
             self._send(parts)
-        return self._sticky.due_ns()
+        due = (self._sticky.due_ns(), self._line.due_ns)
+        return min((at for at in due if at is not None), default=None)
 
     def _outlet(self, stream: str) -> Outlet:
         if stream not in self._outlets:
@@ -146,7 +140,7 @@ class Producer:
         self._send(codec.pack(f"audio.{audio.stream}", {**self._stamp(seq), **codec.audio_fields(audio)}))
 
     def _send(self, parts: list[bytes]) -> None:
-        self.socket.send_multipart(parts, zmq.NOBLOCK)  # XPUB drops for a full reader and never raises Again
+        self._line.send(parts)
 
     def _stamp(self, seq: int) -> dict[str, Any]:
         return {"v": VERSION, "src": self.src, "inst": self.inst, "seq": seq, "sent": self._now_ns()}

@@ -27,8 +27,8 @@ async def _run(stage: Any, link: Link) -> None:
     stopped = asyncio.Event()
     turns = _Turns(link, loop, stopped)
     link.wake = turns.soon
-    for socket in link.sockets():
-        loop.add_reader(socket.fileno(), turns.now, (socket.fileno(),))
+    for descriptor in link.descriptors():
+        loop.add_reader(descriptor, turns.now, (descriptor,))
     if link.brief.lifeline is not None:
         loop.add_reader(link.brief.lifeline, os._exit, exits.CRASH)
     turns.soon()
@@ -51,7 +51,7 @@ async def _run(stage: Any, link: Link) -> None:
 class _Turns:
     """Calls `link.turn` when a socket has something, a timer is due, or a send may have eaten the socket's edge.
 
-    A zmq descriptor is edge-triggered: it announces once, and only a turn that empties the socket arms it again. What
+    A descriptor of libzmq announces once, and only a turn that empties the socket arms it again. What
     there is to do after a turn waits for those whom the turn has woken: audio that it brought goes on first.
     """
 

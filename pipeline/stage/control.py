@@ -6,47 +6,43 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgpack
-import zmq
 
-from pipeline.bus import codec
+from pipeline.bus import codec, ends
 from pipeline.bus.messages import VERSION
 
-POLLIN = int(zmq.POLLIN)  # an enum's `&` costs more than the question
+HIGH_WATER = 1_000
 
 
 class Control:
     """Says hello, primed, live, beat, state, bye; hears go, stop, now."""
 
-    def __init__(self, context: zmq.Context[Any], endpoint: str, identity: str) -> None:
-        self.socket: zmq.Socket[bytes] = context.socket(zmq.DEALER)
-        self.socket.setsockopt(zmq.IDENTITY, identity.encode())
-        self.socket.setsockopt(zmq.SNDHWM, 1_000)
-        self.socket.setsockopt(zmq.LINGER, 200)
-        self.socket.setsockopt(zmq.RECONNECT_IVL, 20)
-        self.socket.connect(endpoint)
-        self.fileno = self.socket.fileno()
+    def __init__(self, endpoint: str, identity: str) -> None:
+        self._line = ends.dealer(None, endpoint, identity, HIGH_WATER)
+        self.fileno = self._line.fileno
         self.malformed = 0
 
     def say(self, kind: str, **fields: Any) -> None:
         """Send one word. Dropped when the supervisor has not read the last thousand: it judges by silence then."""
-        try:
-            self.socket.send(msgpack.packb({"v": VERSION, "kind": kind, **fields}), zmq.NOBLOCK)
-        except zmq.Again:
-            return
+        self._line.send([msgpack.packb({"v": VERSION, "kind": kind, **fields})])
 
     @property
     def waits(self) -> bool:
-        """Something has come. Also arms the socket's descriptor again, whose edge a send may have taken."""
-        return bool(int(self.socket.getsockopt(zmq.EVENTS)) & POLLIN)
+        """Something has come that the descriptor does not announce (any more)."""
+        return self._line.waits
+
+    @property
+    def due_ns(self) -> int | None:
+        """When `heard` is to be called although nothing has come; None: never."""
+        return self._line.due_ns
+
+    def close(self, linger_s: float) -> None:
+        """What was said last is still sent, if it takes no longer."""
+        self._line.close(linger_s)
 
     def heard(self) -> Iterator[Mapping[str, Any]]:
         """What has come from the supervisor."""
-        while True:
+        while (parts := self._line.receive()) is not None:
             try:
-                data = self.socket.recv(zmq.NOBLOCK)
-            except zmq.Again:
-                return
-            try:
-                yield codec.unpack_map(data)
+                yield codec.unpack_map(parts[-1])
             except codec.Malformed:
                 self.malformed += 1

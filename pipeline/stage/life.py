@@ -90,7 +90,7 @@ def _live(stage: Stage, link: Link) -> None:
     if link.stopping:
         return
     link.open()
-    waits.add(link.sockets()[1:])
+    waits.add(link.descriptors()[1:])
     stage.start()
     link.control.say("live")
     if link.state_name == "primed":

@@ -7,8 +7,6 @@ from collections.abc import Callable, Container
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import zmq
-
 from pipeline.bus.codec import Stamp
 from pipeline.bus.consumer import Consumer
 from pipeline.bus.inlet import Ask, Inlet
@@ -28,6 +26,8 @@ POISONED = 2
 """After so many crashes in a row, each right after a start, a stage asks for no replay in its first SPARED_NS: what is
 kept may hold the block that ends it each time. Later losses are its own, and asked for again."""
 SPARED_NS = 5_000_000_000
+LINGER_S = 0.2
+"""For the last word to the supervisor."""
 WORK_NS = 5_000_000
 """After this long at work the sockets are read again: control never waits behind audio."""
 
@@ -38,9 +38,7 @@ class Link:
     def __init__(self, stage: Stage, brief: Brief) -> None:
         self.stage, self.brief = stage, brief
         self.timers = Timers()
-        self.context: zmq.Context[Any] = zmq.Context()
-        self.context.setsockopt(zmq.MAX_SOCKETS, 256)
-        self.control = Control(self.context, brief.control, f"{brief.name}/{brief.inst}")
+        self.control = Control(brief.control, f"{brief.name}/{brief.inst}")
         self.producer: Producer | None = None
         self.consumers: dict[str, Consumer] = {}
         self.inlets: dict[str, Inlet] = {}
@@ -62,10 +60,10 @@ class Link:
     # -- life
 
     def open(self) -> None:
-        """Take the stage's name on the bus and join every peer. Raises NameTaken, zmq.ZMQError."""
+        """Take the stage's name on the bus and join every peer. Raises NameTaken, OSError."""
         now = time.monotonic_ns
         self._opened_ns = now()
-        self.producer = Producer(self.context, self.brief.bind, self.brief.name, self.brief.inst, now)
+        self.producer = Producer(None, self.brief.bind, self.brief.name, self.brief.inst, now)
         for stream in self.brief.emits or type(self.stage).emits:
             self.producer.offer(stream)
         self.producer.bind()
@@ -74,7 +72,7 @@ class Link:
             self.inlets[stream] = Inlet(stream, producer, reader, partial(self.stage.replay_place, stream))
         for peer, endpoint in self.brief.peers.items():
             if peer != self.brief.name and (topics := self._topics(peer)):
-                self.consumers[peer] = Consumer(self.context, endpoint, topics)
+                self.consumers[peer] = Consumer(None, endpoint, topics)
 
     def close(self) -> None:
         """Close every socket; what was said last is still sent, for 200 ms at most."""
@@ -82,12 +80,12 @@ class Link:
             self.producer.close()
         for consumer in self.consumers.values():
             consumer.close()
-        self.context.destroy(linger=200)
+        self.control.close(LINGER_S)
 
-    def sockets(self) -> list[zmq.Socket[bytes]]:
-        """What to wait on."""
-        own = [self.control.socket] + ([self.producer.socket] if self.producer else [])
-        return own + [consumer.socket for consumer in self.consumers.values()]
+    def descriptors(self) -> list[int]:
+        """What to wait on: control first, then our own bus, then everybody else's."""
+        own = [self.control.fileno] + ([self.producer.fileno] if self.producer else [])
+        return own + [consumer.fileno for consumer in self.consumers.values()]
 
     def beat(self) -> None:
         """Say that the main loop turns, and how much passed through."""
@@ -115,7 +113,7 @@ class Link:
         what need not come before the audio comes after it.
         """
         now_ns = time.monotonic_ns()
-        if ready is None or self.control.fileno in ready:
+        if ready is None or self.control.fileno in ready or self.control.due_ns is not None:
             self._hear_control()
         if self.producer is not None and (ready is None or self.producer.fileno in ready):
             self.producer.pump()
@@ -141,7 +139,7 @@ class Link:
         again_ns = self.producer.say_again() if self.producer is not None else None
         if more:
             return 0.0
-        due = (self.timers.due_ns(), again_ns)
+        due = [self.timers.due_ns(), again_ns, self.control.due_ns, *(c.due_ns for c in self.consumers.values())]
         soonest = min((at for at in due if at is not None), default=None)
         return None if soonest is None else max(0.0, (soonest - time.monotonic_ns()) / 1e9)
 

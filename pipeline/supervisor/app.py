@@ -74,9 +74,9 @@ class App:
         supervisor.on_escalation = self._escalate
         loop.signalled = self._signal
         loop.take_signals(*SIGNALS)
-        for socket in (self._control.socket, self._bus.socket):
-            # edge-triggered, and an edge can be eaten by a send: each turn reads both to their end, whoever woke it
-            loop.watch(int(socket.getsockopt(zmq.FD)), lambda: None)
+        for descriptor in (self._control.socket.fileno(), self._bus.fileno):
+            # the first announces once, and a send can eat that: each turn reads both to their end, whoever woke it
+            loop.watch(descriptor, lambda: None)
         if self.settings.unfit:
             log.warning("kept settings ignored", error=self.settings.unfit)
         log.info("pipeline starts", name=self.wiring.pipeline.name, pid=os.getpid(), run_dir=str(self.wiring.run_dir))

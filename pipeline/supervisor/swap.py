@@ -7,10 +7,9 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import structlog
-import zmq
 
 from pipeline.bus.consumer import Consumer
 from pipeline.bus.messages import Event
@@ -137,9 +136,8 @@ class Listening:
     def __init__(self, supervisor: Supervisor) -> None:
         self._clock: Callable[[], float] = supervisor.loop.clock
         self._quiet = ageing.Quiet(self._clock())
-        self._context: zmq.Context[Any] = zmq.Context()
         peers = supervisor.wiring.peers()
-        self._consumers = [Consumer(self._context, endpoint, TOPICS) for endpoint in peers.values()]
+        self._consumers = [Consumer(None, endpoint, TOPICS) for endpoint in peers.values()]
 
     def quiet(self) -> bool:
         """Whether nobody speaks, after reading all that has come."""
@@ -155,7 +153,6 @@ class Listening:
         """Listen no more."""
         for consumer in self._consumers:
             consumer.close()
-        self._context.destroy(linger=0)
 
 
 def rss_mb(run: Run) -> float | None:

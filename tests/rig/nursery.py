@@ -63,6 +63,15 @@ class Nursery:
         producer.bind()
         return producer
 
+    def until_heard(self, producer: Producer, topic: bytes) -> None:
+        """Wait until somebody besides our tap has subscribed to what we say there."""
+
+        def readers() -> int:
+            producer.pump()
+            return sum(guest.wants(topic) for guest in producer._line._guests.values())  # type: ignore[attr-defined]
+
+        self.until(lambda: readers() > 1)
+
     def start(self, name: str) -> subprocess.Popen[bytes]:
         """Start a stage's process; `go` is said when it is primed."""
         stage = self.stages[name]
