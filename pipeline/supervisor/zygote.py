@@ -175,6 +175,8 @@ def main() -> NoReturn:
     own = {os.path.abspath(entry) for entry in given.split(os.pathsep)} if given else set()
     beyond = [entry for entry in sys.path if entry not in own]
     gc.disable()  # nothing of what is loaded is garbage
+    # off the bytes that the name is written over: OpenBLAS would not find its variable, and start its threads
+    child.take_environment(dict(os.environ))
     child.take_name("zygote", "voice-pipeline: fork server", {MARK: os.environ.get(MARK, "")})
     server = Server(supervisor, line, beyond, 2)
     for name in FIRST_LOADED:

@@ -230,6 +230,7 @@ class ZygoteSpawner:
             while server is not None and (reply := wire.take_reply(server.line)) is not None:
                 if "ready" in reply:
                     server.ready, server.pid, server.answered_at = True, int(reply["ready"]), time.monotonic()
+                    self._reap()  # the one before it
                     if self._loop is not None:  # before that the log is not set up
                         log.debug("fork server ready", server=kind, pid=server.pid)
                 elif "branch" in reply:
