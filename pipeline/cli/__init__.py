@@ -10,6 +10,7 @@ COMMANDS = {
     "run": "run a pipeline in the foreground",
     "check": "validate a configuration without key or sound card",
     "status": "say how the running pipeline is",
+    "incidents": "list what went wrong, with cause, duration and cost",
     "devices": "list microphones and speakers by the name a configuration uses",
     "tap": "print what passes on the bus",
     "record": "write what passes on the bus to a file",

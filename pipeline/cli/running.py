@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import pwd
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,7 +41,8 @@ def find(args: argparse.Namespace) -> Path:
         running = [run for run in running if run.name == args.name]
     if not running:
         which = f"no pipeline called {args.name} runs" if args.name else "no pipeline runs"
-        raise NotFound(f"{which}; start one with `voice-pipeline run CONFIG`")
+        others = of_others()
+        raise NotFound(f"{which}; {others or 'start one with `voice-pipeline run CONFIG`'}")
     if len(running) > 1:
         names = ", ".join(f"{run.name} (pid {run.pid})" for run in running)
         raise NotFound(f"{len(running)} pipelines run: {names}; choose one with --name or --run")
@@ -52,6 +56,41 @@ def find_run(args: argparse.Namespace) -> Path | None:
     except NotFound as error:
         print(error, file=sys.stderr)
         return None
+
+
+def last_words(run_dir: Path) -> str:
+    """The verdict that a pipeline wrote last, and when; empty where it wrote none."""
+    try:
+        file = places.connection_file(run_dir)
+        verdict, age_s = json.loads(file.read_text())["verdict"], time.time() - file.stat().st_mtime
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    return f"its last written state, {age_s:.0f} s ago: {verdict}" if verdict else ""
+
+
+def of_others() -> str:
+    """Whose pipelines run here besides ours, and how to ask them; empty if nobody's."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+            uid = folder.stat().st_uid
+        except OSError:
+            continue
+        named = any(word.endswith(b"voice-pipeline") for word in words[:3]) or words[1:3] == [b"-m", b"pipeline"]
+        if uid != os.geteuid() and named and b"run" in words:
+            found[uid] = int(folder.name)
+    names = {uid: _account(uid) for uid in found}
+    return "; ".join(
+        f"{names[uid]} runs one (pid {pid}): sudo -u {names[uid]} voice-pipeline status" for uid, pid in found.items()
+    )
+
+
+def _account(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"#{uid}"
 
 
 def wait_for(args: argparse.Namespace) -> Callable[[], Path | None]:
@@ -82,6 +121,8 @@ def command(args: argparse.Namespace, kind: str, **fields: Any) -> dict[str, Any
         reply = ask(run_dir, kind, **fields)
     except NoAnswer as error:
         print(error, file=sys.stderr)
+        if last := last_words(run_dir):
+            print(last, file=sys.stderr)
         return None
     if not reply.get("ok"):
         print(reply.get("error", "refused without a reason"), file=sys.stderr)

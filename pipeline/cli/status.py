@@ -16,15 +16,21 @@ COLOURS = {"live": "32", "ended": "32", "muted": "33", "waiting": "33", "degrade
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Options."""
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    parser.add_argument("--watch", action="store_true", help="a screen that is drawn anew; plain lines when piped")
     running.arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """0 while a pipeline runs, however it is; 1 if none does."""
+    """0 while a pipeline runs, however it is; 1 if none does, or if it does not answer."""
+    if args.watch:
+        from pipeline.cli import watch
+
+        run_dir = running.find_run(args)
+        return running.FAILED if run_dir is None else watch.watch(run_dir)
     reply = running.command(args, "status")
     if reply is None:
         return running.FAILED
-    status = {"pipeline": reply["pipeline"], "stages": reply["stages"]}
+    status = {key: value for key, value in reply.items() if key not in ("v", "ok")}
     if args.json:
         print(json.dumps(status, ensure_ascii=False))
     else:
@@ -35,8 +41,9 @@ def run(args: argparse.Namespace) -> int:
 def table(status: dict[str, Any], *, colour: bool) -> list[str]:
     """The lines for a person."""
     whole, stages = status["pipeline"], status["stages"]
+    lines = [verdict_line(status, colour=colour)]
     state = _paint(whole["state"], whole["state"], colour)
-    lines = [f"{whole['name']}: {state}, for {duration(whole['uptime_s'])}, pid {whole['pid']}"]
+    lines.append(f"  {state}, for {duration(whole['uptime_s'])}, pid {whole['pid']}")
     if whole["reason"]:
         lines.append(f"  {whole['reason']}")
     wide = max((len(name) for name in stages), default=0)
@@ -47,6 +54,25 @@ def table(status: dict[str, Any], *, colour: bool) -> list[str]:
         reason = f": {stage['reason']}" if stage["reason"] else ""
         lines.append(f"  {name:<{wide}}  {state}  pid {pid}{again}{reason}")
     return lines
+
+
+def verdict_line(status: dict[str, Any], *, colour: bool) -> str:
+    """The one line: name, verdict, since when, when it last heard and answered, remedy."""
+    whole, verdict = status["pipeline"], status.get("verdict")
+    if verdict is None:  # a supervisor of an older version
+        return f"{whole['name']}: {whole['state']}"
+    words = str(verdict["words"])
+    line = f"{whole['name']}: {_paint(_state_of(verdict['code']), words, colour)}, for {duration(verdict['for_s'])}"
+    for what in ("heard", "answered"):
+        if verdict[f"{what}_s"] is not None:
+            line += f"; last {what} {duration(verdict[f'{what}_s'])} ago"
+    return f"{line}; {verdict['remedy']}" if verdict["remedy"] else line
+
+
+def _state_of(code: str) -> str:
+    return {"ok": "live", "muted": "muted", "simulator": "degraded", "waiting_for_trigger": "waiting"}.get(
+        code, "failed"
+    )
 
 
 def duration(seconds: float) -> str:

@@ -27,6 +27,8 @@ class Hearing:
         self._control, self._loop, self._telling, self._slots = control, loop, telling, slots
         self.on_person: Callable[[Word], None] = lambda word: None
         """Called with each command of a person."""
+        self.on_beat: Callable[[], None] = lambda: None
+        """Called with each beat of a stage: that there is progress."""
         self._logged = 0
         self._logged_at = -MALFORMED_S
 
@@ -113,6 +115,7 @@ class Hearing:
 
     def _beat(self, slot: Slot, run: Run, word: Word, now: float) -> None:
         taken, sent = counts_of(word)
+        self.on_beat()
         if run.pulse.live_since is not None:
             run.said = state_of(word)
             self.show_said(slot, run)

@@ -71,7 +71,8 @@ class Incidents:
         elif name == "replayed":
             lost_ms = body.get("lost_ms")
             if isinstance(lost_ms, int | float) and lost_ms > 0 and (near := self._recent(now_ns)):
-                near[-1].lost_ms += lost_ms
+                # what a reader asks for from before anybody listened was never there to be lost
+                near[-1].lost_ms += min(lost_ms, (now_ns - near[-1].began_ns) / 1e6)
         elif name == "speech_started":
             self._asking = True
             for incident in self._recent(now_ns):

@@ -64,7 +64,7 @@ def worst(slots: Iterable[Slot]) -> tuple[str, str]:
     return state, "; ".join(f"{slot.name}: {slot.reason}" if slot.reason else slot.name for slot in worst_ones)
 
 
-def connection(wiring: Wiring, slots: Iterable[Slot]) -> dict[str, Any]:
+def connection(wiring: Wiring, slots: Iterable[Slot], verdict: str = "") -> dict[str, Any]:
     """The connection file: all that a tap, or a stage on another machine, needs to find everybody."""
     slots = list(slots)
     streams = sorted({stream for slot in slots for stream in slot.table.emits})
@@ -77,4 +77,5 @@ def connection(wiring: Wiring, slots: Iterable[Slot]) -> dict[str, Any]:
         "streams": {stream: [slot.name for slot in slots if stream in slot.table.emits] for stream in streams},
         "pids": {slot.name: slot.run.child.pid for slot in slots if slot.run},
         "insts": {slot.name: slot.inst for slot in slots if slot.run},
+        "verdict": verdict,
     }

@@ -162,6 +162,13 @@ class Supervisor:
             run.child.kill(signal.SIGABRT)
             run.killing = self.loop.after(ABORT_S, lambda: self.kill(slot))
 
+    def show_stacks(self) -> None:
+        """Have every stage of ours print its threads' stacks, also one that hangs in native code."""
+        for slot in self.slots.values():
+            for run in slot.processes:
+                if not slot.table.command:
+                    run.child.kill(signal.SIGUSR1)
+
     # -- stopping
 
     def stop(self, slot: Slot, reason: str = "") -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
@@ -26,6 +26,11 @@ class Telling:
     def __init__(self, wiring: Wiring, bus: Producer, slots: Mapping[str, Slot]) -> None:
         self._wiring, self._bus, self._slots = wiring, bus, slots
         self._connection: dict[str, Any] = {}
+        self._verdict = ""
+        self.on_state: Callable[[str, str, str], None] = lambda stage, state, reason: None
+        """Called with each change that is told."""
+        self.on_mute: Callable[[bool, str], None] = lambda muted, by: None
+        """Called whenever mute is told: whether, and by whom."""
 
     def state(self, slot: Slot, state: str, reason: str = "") -> None:
         """Note and tell how a stage is; nothing is told if nothing changed."""
@@ -37,6 +42,7 @@ class Telling:
         body = {"stage": slot.name, "state": state, "reason": reason, "inst": slot.inst, "pid": pid}
         if body != slot.told:
             slot.told = body
+            self.on_state(slot.name, state, reason)
             # sticky, so that a screen or tap that joins later knows them all at once
             self._bus.event("stage", body, sticky=True, key=slot.name)
             self._write_connection()
@@ -44,15 +50,21 @@ class Telling:
     def settings(self, settings: Settings, by: str) -> None:
         """Mute and volume; stages that start later hear them too."""
         self._bus.event("mute", {"muted": settings.muted, "by": by}, sticky=True)
+        self.on_mute(settings.muted, by)
         if settings.volume is not None:
             self._bus.event("volume", {"percent": settings.volume}, sticky=True)
+
+    def verdict(self, line: str) -> None:
+        """Keep the verdict where it can be read when nobody answers."""
+        self._verdict = line
+        self._write_connection()
 
     def text(self, text: str) -> None:
         """Something that a person typed for the model."""
         self._bus.event("text_in", {"text": text})
 
     def _write_connection(self) -> None:
-        connection = report.connection(self._wiring, self._slots.values())
+        connection = report.connection(self._wiring, self._slots.values(), self._verdict)
         if connection == self._connection:
             return
         try:

@@ -64,7 +64,7 @@ FAILURES: Final[dict[str, Code]] = {
 """Kinds of a failed connection that are no outage."""
 
 FAILING_S: Final = 1.5
-"""A required stage away for longer is worth a word; a restart takes a tenth of it."""
+"""A required stage away, or a device lost, for longer is worth a word; a restart takes a tenth of it."""
 OFTEN, OFTEN_S = 3, 30.0
 """So many restarts in so long are a failing stage, however quickly each was over."""
 SOON_S, IN_A_ROW = 3.0, 3
@@ -86,6 +86,11 @@ class Verdict:
     """When a person was last heard to the end of what they said."""
     answered_ns: int | None
     """When an answer was last heard to its end."""
+
+    @property
+    def line(self) -> str:
+        """For a person."""
+        return f"{self.words}; {self.remedy}" if self.remedy else self.words
 
     def body(self, now_ns: int) -> dict[str, Any]:
         """For `event.verdict` and `status --json`: ages in seconds."""
@@ -109,6 +114,7 @@ class Watch:
     def __init__(self, now_ns: int, required: Mapping[str, bool]) -> None:
         self._required = required
         self._states: dict[str, tuple[str, str]] = {}
+        self._degraded_ns: dict[str, int] = {}
         self._away_ns: dict[str, int] = {}
         self._deaths: list[tuple[int, str]] = []
         self._connection: Mapping[str, Any] = {}
@@ -126,6 +132,10 @@ class Watch:
         """How a stage is, each change."""
         before = self._states.get(name, ("", ""))[0]
         self._states[name] = (state, reason)
+        if state == "degraded":
+            self._degraded_ns.setdefault(name, now_ns)
+        elif state != "starting" and state != "primed":  # the next one may find no device either
+            self._degraded_ns.pop(name, None)
         if state in ("restarting", "starting", "primed", "failed"):
             self._away_ns.setdefault(name, now_ns)
         else:
@@ -170,14 +180,14 @@ class Watch:
             return "stage_failing", failing
         if self._mute.get("muted"):
             return "muted", f"by {self._mute.get('by') or 'command'}"
-        state, reason = self._states.get("capture", ("", ""))
+        _, reason = self._states.get("capture", ("", ""))
         heard = self._hearing.get("verdict", "ok")
-        if state == "degraded":
+        if self._lost(now_ns, "capture"):
             return ("microphone_silent" if "zeros" in reason else "microphone_gone"), reason
         if heard in ("deaf", "silent"):
             return ("deaf" if heard == "deaf" else "microphone_silent"), str(self._hearing.get("reason", ""))
-        state, reason = self._states.get("playback", ("", ""))
-        return ("speaker_gone", reason) if state == "degraded" else None
+        _, reason = self._states.get("playback", ("", ""))
+        return ("speaker_gone", reason) if self._lost(now_ns, "playback") else None
 
     def _of_line(self) -> tuple[Code, str] | None:
         if self._connection and not self._connection.get("up"):
@@ -212,6 +222,10 @@ class Watch:
         ]
         often = next((name for name in recent if recent.count(name) >= OFTEN), "")
         return f"{often}: restarted {recent.count(often)} times in {OFTEN_S:g} s" if often else ""
+
+    def _lost(self, now_ns: int, name: str) -> bool:
+        since_ns = self._degraded_ns.get(name)
+        return since_ns is not None and now_ns - since_ns > FAILING_S * _NS
 
     def _died(self, name: str) -> bool:
         return any(name == dead for _, dead in self._deaths)

@@ -58,11 +58,21 @@ def test_a_table_for_people() -> None:
             "capture": {"state": "degraded", "reason": "no microphone", "pid": None, "restarts": 2},
             "session": {"state": "live", "reason": "", "pid": 3, "restarts": 0},
         },
+        "verdict": {
+            "code": "microphone_gone",
+            "words": "microphone gone: no microphone",
+            "remedy": "plug it in",
+            "for_s": 61.0,
+            "heard_s": 90.0,
+            "answered_s": None,
+        },
     }
     assert status.table(reply, colour=False) == [
-        "kiosk: degraded, for 5 s, pid 1",
+        "kiosk: microphone gone: no microphone, for 1 min 1 s; last heard 1 min 30 s ago; plug it in",
+        "  degraded, for 5 s, pid 1",
         "  capture: no microphone",
         "  capture  degraded    pid -, restarted 2x: no microphone",
         "  session  live        pid 3",
     ]
-    assert "\033[33mdegraded" in status.table(reply, colour=True)[0]
+    assert "\033[31mmicrophone gone" in status.table(reply, colour=True)[0]
+    assert "\033[33mdegraded" in status.table(reply, colour=True)[1]
