@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import time
@@ -17,17 +18,21 @@ from pipeline.supervisor import policy, report
 from pipeline.supervisor.children import ExecSpawner, Spawner, become_subreaper
 from pipeline.supervisor.control import Control, Word
 from pipeline.supervisor.loop import Loop
+from pipeline.supervisor.notify import Notify
 from pipeline.supervisor.people import People
 from pipeline.supervisor.recipe import Wiring, new_mark
 from pipeline.supervisor.settings import Settings
 from pipeline.supervisor.slot import Slot
 from pipeline.supervisor.stopping import OrderedStop
 from pipeline.supervisor.supervisor import Supervisor
+from pipeline.supervisor.watching import Watching
 
 if TYPE_CHECKING:
     from pipeline.config import Pipeline
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+ASKS = (signal.SIGUSR1, signal.SIGUSR2)
+"""The stacks of everybody on stderr; what the black box holds onto a tape."""
 
 log = structlog.get_logger()
 
@@ -63,6 +68,8 @@ class App:
         self._bus.bind()
         self._supervisor = Supervisor(self.wiring, self.loop, spawner, self._control, self._bus)
         self._people = People(self._supervisor, self.settings, self.status, self.stop)
+        self._watching = Watching(self.wiring, self.loop, self._bus, self._supervisor.slots)
+        self._notify = Notify()
         self._ending: OrderedStop | None = None
         self._code: int | None = None
         """What the ordered stop that is under way will end with; None if it is a restart."""
@@ -71,9 +78,13 @@ class App:
         """Start everything, turn until the end, leave nothing behind."""
         supervisor, loop = self._supervisor, self.loop
         supervisor.hearing.on_person = self._person
+        supervisor.hearing.on_beat = self._notify.progress
+        supervisor.telling.on_state = self._watching.stage
+        supervisor.telling.on_mute = self._watching.mute
+        self._watching.changed = self._verdict_changed
         supervisor.on_escalation = self._escalate
         loop.signalled = self._signal
-        loop.take_signals(*SIGNALS)
+        loop.take_signals(*SIGNALS, *ASKS)
         for descriptor in (self._control.socket.fileno(), self._bus.fileno):
             # the first announces once, and a send can eat that: each turn reads both to their end, whoever woke it
             loop.watch(descriptor, lambda: None)
@@ -84,8 +95,11 @@ class App:
         try:
             self._spawner.attach(loop)
             supervisor.open()
+            self._watching.open()
+            self._notify.ready()
             return loop.run()
         finally:
+            self._watching.close()
             self._spawner.close()
             supervisor.close()
             self._bus.close()
@@ -97,7 +111,8 @@ class App:
         """The reply to `status`."""
         stopping = self._ending.reason if self._ending is not None else ""
         slots = self._supervisor.slots.values()
-        return report.status(self.wiring, slots, stopping=stopping, now=self.loop.clock(), began=self._began)
+        status = report.status(self.wiring, slots, stopping=stopping, now=self.loop.clock(), began=self._began)
+        return {**status, **self._watching.status()}
 
     def stop(self, reason: str, code: int = OK) -> None:
         """End everything in order. If that is under way already, or a restart is, it ends with this code."""
@@ -108,12 +123,16 @@ class App:
             self._end_all(reason)
 
     def _end_all(self, reason: str) -> None:
+        self._watching.stopping(True)
+        if self._code is not None:
+            self._notify.stopping()
         self._ending = OrderedStop(self._supervisor, reason, self._stopped)
         self._ending.begin()
 
     def _stopped(self) -> None:
         code, self._ending = self._code, None
         if code is None:
+            self._watching.stopping(False)
             self._supervisor.start_all()
             return
         log.info("pipeline stopped", code=code)
@@ -137,7 +156,17 @@ class App:
     def _person(self, word: Word) -> None:
         self._control.answer(word, **self._people.answer(word))
 
+    def _verdict_changed(self) -> None:
+        line = self._watching.verdict().line
+        self._notify.status(line)
+        self._supervisor.telling.verdict(line)
+
     def _signal(self, number: int) -> None:
+        if number == signal.SIGUSR1:
+            faulthandler.dump_traceback()
+            self._supervisor.show_stacks()
+        elif number == signal.SIGUSR2:
+            self._bus.event("write_tape", {"by": "SIGUSR2"})
         if number not in SIGNALS:
             return
         if self._ending is None or self._code is None:
