@@ -12,7 +12,7 @@ class VadOptions:
     """How speech is told from the rest; the table `vad:` of frontend."""
 
     use: str = "silero"
-    """The detector."""
+    """silero, or the `module:Class` of a detector of your own, derived from `pipeline.audio.vad.Vad`."""
     start: float = 0.5
     """Probability from which a hop counts as speech."""
     stop: float = 0.35
@@ -24,6 +24,8 @@ class VadOptions:
     first consonants are longer still."""
     min_speech_ms: int = 32
     """Speech without a break that opens an utterance: 32 is one hop, 64 waits for a second one."""
+    above_noise_db: float = 6.0
+    """By how much the first hop of an utterance is louder than the room: a crowd behind the visitor is speech too."""
 
     def __post_init__(self) -> None:
         if not 0.0 < self.stop <= self.start < 1.0:

@@ -25,8 +25,25 @@ CONTEXT = 64
 """Samples of the hop before that are part of the input; without them the probabilities collapse."""
 
 
-class SileroVad:
-    """`load` before the first `push`: 0.3 s and 40 MB that a process without a VAD should not pay."""
+class Vad:
+    """What can stand behind `vad: {use: module:Class}`: derive from this and say how likely it is speech."""
+
+    hop: int = HOP
+    """Samples judged at a time, 16 kHz."""
+
+    def load(self) -> None:
+        """Read what is large, once, before the first `judge`."""
+
+    def reset(self) -> None:
+        """Forget what was heard: at a gap in the stream, never between two utterances."""
+
+    def judge(self, hop: Samples) -> float:
+        """Probability (0 to 1) that these `hop` samples, which follow those before, are speech."""
+        raise NotImplementedError
+
+
+class SileroVad(Vad):
+    """`load` before the first `judge`: 0.3 s and 40 MB that a process without a VAD should not pay."""
 
     def __init__(self) -> None:
         self._session: onnxruntime.InferenceSession | None = None
@@ -44,31 +61,18 @@ class SileroVad:
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
         self._session = onnxruntime.InferenceSession(str(MODEL), options, providers=["CPUExecutionProvider"])
-        self._judge(np.zeros(HOP, np.int16))  # the first run allocates: 10 ms that belong here, not into speech
+        self.judge(np.zeros(HOP, np.int16))  # the first run allocates: 10 ms that belong here, not into speech
         self.reset()
 
     def reset(self) -> None:
-        """Forget what was heard: at a gap in the stream, never between two utterances."""
+        """Forget what was heard."""
         self._state = np.zeros((2, 1, 128), np.float32)
         self._input = np.zeros((1, CONTEXT + HOP), np.float32)
-        self._rest = np.empty(0, np.int16)
 
-    def push(self, samples: Samples) -> list[float]:
-        """Probabilities (0 to 1), one for each hop that this block completes; a block may have any length."""
-        self._rest = np.concatenate((self._rest, samples))
-        hops = self._rest.size // HOP
-        out = [self._judge(self._rest[i * HOP : (i + 1) * HOP]) for i in range(hops)]
-        self._rest = self._rest[hops * HOP :]
-        return out
-
-    @property
-    def waiting(self) -> int:
-        """Samples of the next hop that are already here: 0 to 511."""
-        return int(self._rest.size)
-
-    def _judge(self, hop: Samples) -> float:
+    def judge(self, hop: Samples) -> float:
+        """One hop, shape (512,)."""
         if self._session is None:
-            raise RuntimeError("SileroVad.load() comes before push()")
+            raise RuntimeError("SileroVad.load() comes before judge()")
         self._input[0, :CONTEXT] = self._input[0, -CONTEXT:]
         self._input[0, CONTEXT:] = hop / np.float32(32768.0)
         out, self._state = self._session.run(None, {"input": self._input, "state": self._state, "sr": self._rate})

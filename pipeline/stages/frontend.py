@@ -1,34 +1,47 @@
-"""The audio front end: any microphone to 16 kHz mono, the half-duplex gate, and who is speaking when."""
+"""The audio front end: any microphone to 16 kHz mono without the machine's own voice, and who is speaking when."""
 
 from __future__ import annotations
 
 import importlib.util
+import re
+import time
 from collections import deque
+from collections.abc import Callable
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 
 from pipeline import Audio, Event, Stage
-from pipeline.audio import pcm
+from pipeline.audio import apm, pcm
+from pipeline.audio.barge_in import BargeInOptions, Decision, Duck, Verdict
 from pipeline.audio.clockrate import RateWatch
+from pipeline.audio.duplex import Canceller, Duplex
 from pipeline.audio.gate import Gate, Why
-from pipeline.audio.resample import GAP_NS, Framer, Timed, TimedResampler
-from pipeline.audio.segmenter import Segmenter, SpeechEnded, SpeechEvent, SpeechStarted, VadOptions
-from pipeline.audio.vad import HOP, SileroVad
+from pipeline.audio.hearing import HearingTest
+from pipeline.audio.listening import Listener
+from pipeline.audio.meter import Meter
+from pipeline.audio.plugged import Plugged, plugged
+from pipeline.audio.reference import Reference
+from pipeline.audio.resample import Framer, Timed, TimedResampler
+from pipeline.audio.segmenter import SpeechEnded, SpeechEvent, SpeechStarted, VadOptions
+from pipeline.audio.talk import Talk
+from pipeline.audio.troubles import Troubles
+from pipeline.audio.vad import SileroVad, Vad
+from pipeline.audio.wake import Wake
 from pipeline.config.options import OptionError, Range
 from pipeline.stage.life import WorldError
 from pipeline.stage.memory import settle
 
 RATE = 16_000
 BLOCK = 320
-LEVEL_BLOCKS = 10
-"""Blocks of 20 ms to one level event: five a second."""
 LOAD_AFTER_NS = 150_000_000
-"""After this long without voice the detector is loaded: the microphone takes longer than that to open."""
+"""After this long without voice the models are loaded: the microphone takes longer than that to open."""
 CAUGHT_UP_NS = 100_000_000
 """A block this young is no backlog."""
 UNJUDGED_BLOCKS = 500
 """Blocks (10 s) that wait for the detector; over it the oldest goes unjudged."""
+TEST_SOUND = "self-test"
+"""Name of the prompt that the daily test plays and must hear."""
 
 _NS = 1_000_000_000
 
@@ -41,62 +54,120 @@ class Frontend(Stage):
 
     channel: str = "mix"
     """Which channel of the microphone: mix, left, right or a number counted from 0."""
-    aec: Literal["half_duplex", "none"] = "half_duplex"
-    """half_duplex: what the microphone hears while the machine talks goes out as zeros. none: for headsets."""
+    aec: Literal["webrtc", "half_duplex", "none"] | Plugged = "webrtc"
+    """webrtc: the machine's own voice is taken out, and it can be spoken over. half_duplex: what the microphone hears
+    while the machine talks goes out as zeros. none: for headsets. {use: module:Class}: a canceller of your own; its one
+    method is `cancel(mic, played)`, 10 ms of both at 16 kHz (int16 arrays of 160) to 160 samples without echo, `delay`
+    (an attribute of the class) samples late."""
     tail_ms: Annotated[int, Range(0, 5_000)] = 300
-    """How long the room still sounds after the machine's last word."""
+    """half_duplex: how long the room still sounds after the machine's last word."""
+    ns: bool = False
+    """webrtc: suppress steady noise too. The service hears better without."""
+    agc: bool = False
+    """webrtc: bring all speech to one level."""
     vad: VadOptions = VadOptions()
     """Voice activity detection."""
+    barge_in: BargeInOptions = BargeInOptions()
+    """Speaking over the machine."""
+    wake_word: str = ""
+    """okay_nabu, alexa, hey_mycroft or hey_jarvis: heard here, told as `trigger`. Needs voice-pipeline[wake]."""
+    self_test: str = "replies"
+    """replies: the microphone must hear each answer of the machine. A time of day, "05:30": and a test sound then.
+    none: for headsets, where it can't."""
 
     def prime(self) -> None:
-        """Raises OptionError for a detector or a channel that can't be, ImportError if the detector is not installed.
+        """Raises OptionError for what can't be, ImportError if a detector is not installed.
 
-        Its model is loaded later: that takes 80 ms, in which the voice already flows.
+        Models are loaded later: that takes 80 ms, in which the voice already flows.
         """
         try:
             pcm.check_channel(self.channel)
+            self._vad = self._detector()
+            self._new_canceller = self._cancellation()
+            self._wake = Wake(self.wake_word) if self.wake_word else None
         except ValueError as error:
             raise OptionError(str(error)) from error
-        if self.vad.use != "silero":
-            raise OptionError(f"vad.use: expected silero, not {self.vad.use!r}")
-        if importlib.util.find_spec("onnxruntime") is None:
-            raise ModuleNotFoundError("onnxruntime is missing: install the package again", name="onnxruntime")
-        self._vad = SileroVad()
+        if not re.fullmatch(r"replies|none|([01]\d|2[0-3]):[0-5]\d", self.self_test):
+            raise OptionError(f'self_test: expected replies, none or a time such as "05:30", not {self.self_test!r}')
+        for needed, wanted in (("onnxruntime", self.vad.use == "silero"), ("pymicro_wakeword", self.wake_word)):
+            if wanted and importlib.util.find_spec(needed) is None:
+                remedy = "pip install voice-pipeline[wake]" if self.wake_word else "install the package again"
+                raise ModuleNotFoundError(f"{needed} is missing: {remedy}", name=needed)
+
+    def _detector(self) -> Vad:
+        if self.vad.use == "silero":
+            return SileroVad()
+        detector: Vad = plugged(self.vad.use, "vad.use", ("judge", "load", "reset"))()
+        return detector
+
+    def _cancellation(self) -> Callable[[], Canceller] | None:
+        if isinstance(self.aec, Plugged):
+            made: Callable[[], Canceller] = plugged(self.aec.use, "aec.use", ("cancel",))
+            return made
+        return (lambda: apm.Apm(noise=self.ns, gain=self.agc)) if self.aec == "webrtc" else None
 
     def start(self) -> None:
         """Silence so far."""
-        self._resampler = TimedResampler(RATE)
-        self._framer = Framer(RATE, BLOCK)
-        self._segmenter = Segmenter(self.vad)
+        self._resampler, self._framer = TimedResampler(RATE), Framer(RATE, BLOCK)
+        self._talk, self._reference = Talk(), Reference()
+        self._listener = Listener(self._vad, self.vad, self.barge_in, self._talk.at)
+        self._duplex: Duplex | None = None
         self._gate = Gate(self.tail_ms)
-        self._watch = RateWatch()
+        self._gates = self.aec != "none"  # while the machine talks; a canceller that works makes it unnecessary
+        self._prompt = self._answering = False  # a prompt sounds; an answer is not over
+        self._watch, self._meter, self._hearing = RateWatch(), Meter(RATE), HearingTest(self._reference)
+        self._troubles = Troubles()
+        self._ends = dict.fromkeys((self.brief.inputs.get("mic", ""), self.brief.inputs.get("played", "")), 0)  # inst
         self._why: Why = ""
-        self._end_t: int | None = None  # of the newest block judged
         self._unjudged: deque[Timed] | None = deque(maxlen=UNJUDGED_BLOCKS)  # None: the detector is loaded
         self._caught_up = False
         self._load_by_ns = self.now_ns() + LOAD_AFTER_NS
-        self._since_level: list[pcm.Samples] = []
+        self._tested = ""
+        if ":" in self.self_test:
+            self._look_at_the_clock()
 
     def step(self) -> float | None:
-        """Load the detector once the voice flows, or is not there; then judge what has passed meanwhile."""
+        """Load the models once the voice flows, or is not there, and judge what has passed; release what waits."""
         if self._unjudged is None:
-            return None
+            return self._release()
         if not self._caught_up and (wait_ns := self._load_by_ns - self.now_ns()) > 0:
             return wait_ns / 1e9
-        self._vad.load()
-        settle()
+        self._load()
         unjudged, self._unjudged = self._unjudged, None
         for block in unjudged:
             self._judge(block)
         return None
+
+    def _load(self) -> None:
+        self._vad.load()
+        if self._wake is not None:
+            self._wake.load()
+        if self._new_canceller is not None:
+            try:
+                canceller = self._new_canceller()
+            except apm.NoLibrary as error:
+                self._trouble("aec", f"no echo cancellation, so deaf while the machine talks: {error}")
+            else:
+                self._duplex = Duplex(canceller, self._talk, self._reference, always=self.ns or self.agc)
+                muted, self._gate, self._gates = self._gate.muted, Gate(self.tail_ms), False
+                self._gate.muted = muted
+        settle()
+
+    def _release(self) -> float | None:
+        if self._duplex is None:
+            return None
+        for block in self._duplex.release(self.now_ns()):
+            self._forward(block)
+        return self._duplex.wait_s(self.now_ns())
+
+    # -- the bus
 
     def on_audio(self, audio: Audio) -> None:
         """A block of the microphone, or one that has just left the speaker."""
         if audio.t is None:
             return
         if audio.stream == "played":
-            if self.aec == "half_duplex":
-                self._gate.played(audio.t, audio.duration_ns)
+            self._played(audio, audio.t)
             return
         try:
             mono = pcm.pick(audio.samples, self.channel)
@@ -104,23 +175,74 @@ class Frontend(Stage):
             self.state("degraded", str(error))
             raise WorldError(str(error)) from error
         for block in self._resampler.push(mono, audio.rate, audio.t):
-            for framed in self._framer.push(block):
-                self._send(framed)
-        self._watch_rate(audio)
+            self._hear(block)
+        self._watch_microphone(audio, audio.t)
+
+    def _played(self, audio: Audio, t: int) -> None:
+        samples = pcm.pick(audio.samples, "mix")
+        self._talk.played(t, samples.size, audio.rate)
+        self._reference.push(samples, audio.rate, t)
+        self._hearing.played(t, audio.duration_ns)
+        if self._gates:
+            self._gate.played(t, audio.duration_ns)
+        self._release()
 
     def on_audible(self, event: Event) -> None:
         """The first sound of an answer: said before `played`, which waits until a block has left whole."""
-        if self.aec == "half_duplex":
-            self._gate.played(event.body["t"], 0)
-            self._gate.unfinished = True
+        self._sounds(event.body["t"])
+        self._answering = True
+        self._unfinished()
 
     def on_heard(self, event: Event) -> None:
         """Whether the answer goes on."""
-        self._gate.unfinished = (event.number("at") or 0) < (event.number("buffered_to") or 0)
+        self._answering = (event.number("at") or 0) < (event.number("buffered_to") or 0)
+        self._unfinished()
+
+    def on_prompt(self, event: Event) -> None:
+        """A prompt or an earcon begins or ends; it comes in `played` too."""
+        self._prompt = bool(event.body.get("on"))
+        if self._prompt:
+            self._sounds(self.now_ns())
+        self._unfinished()
+
+    def _sounds(self, t: int) -> None:
+        self._talk.sounding(t)
+        if self._gates:
+            self._gate.played(t, 0)
+
+    def _unfinished(self) -> None:
+        before, self._talk.unfinished = self._talk.unfinished, self._answering or self._prompt
+        self._gate.unfinished = self._gates and self._talk.unfinished
+        if before and not self._talk.unfinished:
+            self._reference.drain()
+            self._release()
+
+    def on_state(self, event: Event) -> None:
+        """A speaker or a microphone that was replaced or opened anew is another way through the room."""
+        if event.src in self._ends and self._ends[event.src] not in (0, event.inst) and self._duplex is not None:
+            assert self._new_canceller is not None
+            self._duplex.renew(self._new_canceller())
+        if event.src in self._ends:
+            self._ends[event.src] = event.inst
 
     def on_mute(self, event: Event) -> None:
         """Muted holds here too, for what was captured before."""
         self._gate.muted = bool(event.body["muted"])
+        self._hearing.forget()
+
+    # -- the voice
+
+    def _hear(self, block: Timed) -> None:
+        for out in [block] if self._duplex is None else self._duplex.push(block, self.now_ns()):
+            self._forward(out)
+        if self.self_test != "none" and not self._gate.muted and (verdict := self._hearing.heard(block)):
+            self.tell("hearing", True, verdict=verdict.verdict, reason=verdict.reason, since=verdict.since)
+            remedy = "look at its cable, its switch and its volume, and at the speaker's"
+            self._trouble("hearing", "" if verdict.verdict == "ok" else f"{verdict.reason}: {remedy}")
+
+    def _forward(self, block: Timed) -> None:
+        for framed in self._framer.push(block):
+            self._send(framed)
 
     def _send(self, block: Timed) -> None:
         duration_ns = block.samples.size * _NS // RATE
@@ -132,49 +254,61 @@ class Frontend(Stage):
             self.tell("gate", closed=bool(why), reason=why)
         self._judge(Timed(block.t, heard))
         self._caught_up = self.now_ns() - block.t < CAUGHT_UP_NS
-        self._measure(block.samples)
+        if level := self._meter.level(block.samples):
+            noise = self._listener.noise.dbfs
+            floor = None if noise is None else round(noise, 1)
+            rms, peak = round(level.rms_dbfs, 1), round(level.peak_dbfs, 1)
+            self.tell("level", rms_dbfs=rms, peak_dbfs=peak, noise_floor_dbfs=floor)
 
     def _judge(self, block: Timed) -> None:
         if self._unjudged is not None:
             self._unjudged.append(block)
             return
-        if self._end_t is not None and abs(block.t - self._end_t) > GAP_NS:
-            self._vad.reset()
-            self._say(self._segmenter.close())
-        begin = block.t - self._vad.waiting * _NS // RATE
-        for number, probability in enumerate(self._vad.push(block.samples)):
-            hop_t = begin + number * HOP * _NS // RATE
-            self._say(self._segmenter.push(hop_t, HOP * _NS // RATE, probability))
-        self._end_t = block.t + block.samples.size * _NS // RATE
+        self._listener.wary = self._duplex is not None and not self._duplex.settled
+        for fact in self._listener.push(block):
+            self._say(fact)
+        if self._wake is not None and self._wake.push(block.t, block.samples):
+            self.tell("trigger", by=f"wake word {self.wake_word}")
 
-    def _say(self, events: list[SpeechEvent]) -> None:
-        for event in events:
-            match event:
-                case SpeechStarted(t, preroll_t):
-                    self.tell("speech_started", sticky=True, t=t, preroll_t=preroll_t)
-                case SpeechEnded(t, start_t):
-                    self.unstick("speech_started")
-                    self.tell("speech_ended", t=t, start_t=start_t)
+    def _say(self, fact: SpeechEvent | Decision) -> None:
+        match fact:
+            case SpeechStarted(t, preroll_t):
+                self.tell("speech_started", sticky=True, t=t, preroll_t=preroll_t)
+            case SpeechEnded(t, start_t):
+                self.unstick("speech_started")
+                self.tell("speech_ended", t=t, start_t=start_t)
+            case Duck(on):
+                self.tell("duck", on=on, db=self.barge_in.duck_db, fade_ms=self.barge_in.fade_ms)
+            case Verdict(t, verdict, reason):
+                self.tell("barge_in", t=t, verdict=verdict, reason=reason)
+                self.log.info("barge-in", verdict=verdict, reason=reason)
 
-    def _measure(self, samples: pcm.Samples) -> None:
-        self._since_level.append(samples)
-        if len(self._since_level) == LEVEL_BLOCKS:
-            level = pcm.level(np.concatenate(self._since_level))
-            self._since_level.clear()
-            self.tell("level", rms_dbfs=round(level.rms_dbfs, 1), peak_dbfs=round(level.peak_dbfs, 1))
+    # -- the microphone itself
 
-    def _watch_rate(self, audio: Audio) -> None:
-        assert audio.t is not None
-        verdict = self._watch.push(audio.rate, audio.frames, audio.t)
-        if verdict is None:
+    def _watch_microphone(self, audio: Audio, t: int) -> None:
+        if clipping := self._meter.clipping(audio.samples, audio.rate):
+            self.tell("clipping", on=clipping.on, percent=clipping.percent)
+            loud = f"the microphone is too loud, {clipping.percent} % of its samples are cut off: turn it down"
+            self._trouble("clipping", loud if clipping.on else "")
+        rate = self._watch.push(audio.rate, audio.frames, t)
+        if rate is None:
             return
-        if verdict.off:
-            self.tell("rate_off", declared=verdict.declared, measured=verdict.measured)
-            self.log.warning("microphone rate is off", declared=verdict.declared, measured=verdict.measured)
-            self.state(
-                "degraded",
-                f"the microphone says {verdict.declared} Hz and delivers {verdict.measured:.0f}: "
-                "name another device or another rate in the sound server",
-            )
-        else:
-            self.state("live")
+        if rate.off:
+            self.tell("rate_off", declared=rate.declared, measured=rate.measured)
+        wrong = f"the microphone says {rate.declared} Hz and delivers {rate.measured:.0f}: "
+        self._trouble("rate", wrong + "name another device or another rate in the sound server" if rate.off else "")
+
+    def _look_at_the_clock(self) -> None:
+        """The hour of the day is for people, so the wall clock is asked: one that is set tests once more or less."""
+        now = time.strftime("%H:%M")
+        if now == self.self_test and self._tested != now and not self._gate.muted and not self._talk.unfinished:
+            self._hearing.expect()
+            self.tell("play", name=TEST_SOUND, cause="self_test")
+        self._tested = now
+        self.after(20.0, self._look_at_the_clock)
+
+    def _trouble(self, watch: str, reason: str) -> None:
+        if reason:
+            self.log.warning("trouble", of=watch, reason=reason)
+        self._troubles.set(watch, reason)
+        self.state(*self._troubles.state)

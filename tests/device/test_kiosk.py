@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.device, pytest.mark.timeout(180)]
 ROOT = Path(__file__).resolve().parents[2]
 VOICES = ROOT / "tests" / "recordings"
 STAGES = ("capture", "frontend", "session", "playback")
+NS = 1_000_000_000
 SIMULATOR = (
     f"stages.simulator={{script: {ROOT}/tests/rig/short_answers.yaml, notice: false,"
     " journal: service.jsonl, audio: service}"
@@ -88,24 +89,37 @@ def test_a_spoken_question_arrives_whole_and_the_answer_sounds(home: Path, pulse
         assert likeness(recording("not_ill_disposed.wav"), at_the_service(machine)) > 0.95
 
 
-def test_a_machine_that_talks_does_not_hear_itself(home: Path, pulse: PulseServer) -> None:
-    with kiosk(home, pulse) as machine:
+def loudness(machine: Machine, stream: str, begin_ns: int, end_ns: int) -> float:
+    """RMS in dB of full scale of what passed on a stream between two times of its sound."""
+    blocks = [b.samples.astype(float) for b in machine.audio(stream) if b.t is not None and begin_ns <= b.t < end_ns]
+    return float(10 * np.log10(np.mean(np.concatenate([b.ravel() for b in blocks]) ** 2) / 32768**2 + 1e-12))
+
+
+@pytest.mark.parametrize("aec", ["webrtc", "half_duplex"])
+def test_a_machine_that_talks_does_not_hear_itself(home: Path, pulse: PulseServer, aec: str) -> None:
+    with kiosk(home, pulse, f"stages.frontend.aec={aec}") as machine:
         machine.until(lambda: machine.live(*STAGES) and machine.events("connection", up=True))
         pulse.pactl("load-module", "module-loopback", "source=speaker.monitor", "sink=mic_feed", "latency_msec=30")
         pulse.play(VOICES / "not_ill_disposed.wav")
-        machine.until(lambda: machine.events("turn_ended", outcome="answered"))
-        machine.until(
-            lambda: machine.events("gate", closed=False)[-1:] and not machine.events("gate")[-1].body["closed"]
-        )
+        machine.until(lambda: machine.events("turn_ended", outcome="answered") and heard_all(machine))
+        quiet_ns = machine.now_ns() + 700_000_000
+        machine.until(lambda: machine.audio("voice")[-1].t > quiet_ns)
         assert len(machine.events("speech_started")) == 1
         assert not machine.events("interrupted")
+        assert not machine.events("barge_in")
+        begin, end = machine.audio("played")[0].t, machine.audio("played")[-1].t
+        assert begin is not None
+        assert end is not None
+        echo, left = (loudness(machine, stream, begin + NS // 2, end) for stream in ("mic", "voice"))
+        assert echo > -50, "the machine's voice is in the microphone"
+        assert left < echo - 20
         gated = [block for block in machine.audio("voice") if block.gated]
-        assert gated
+        assert bool(gated) == (aec == "half_duplex")
         assert not any(any(block.pcm) for block in gated)
 
 
 def test_speaking_over_the_machine_silences_it_and_is_answered(home: Path, pulse: PulseServer) -> None:
-    with kiosk(home, pulse, "stages.frontend.aec=none") as machine, Ear(pulse.env) as ear:
+    with kiosk(home, pulse) as machine, Ear(pulse.env) as ear:
         machine.until(lambda: machine.live(*STAGES) and machine.events("connection", up=True))
         pulse.play(VOICES / "not_ill_disposed.wav")
         machine.until(lambda: machine.events("audible"))
@@ -118,7 +132,7 @@ def test_speaking_over_the_machine_silences_it_and_is_answered(home: Path, pulse
         quiet = [when for when in ear.loud_at(flushed_s + 0.25) if when < second["t"] / 1e9 - 0.05]
         assert not quiet, "the interrupted answer went on sounding"
         assert journal(machine, "interrupted")
-        assert likeness(recording("made_amiable.wav"), at_the_service(machine)) > 0.95
+        assert likeness(recording("made_amiable.wav"), at_the_service(machine)) > 0.7, "spoken over the machine"
 
 
 def test_a_typed_text_is_answered_aloud(home: Path, pulse: PulseServer) -> None:

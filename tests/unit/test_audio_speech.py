@@ -8,7 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.audio.barge_in import BargeInOptions
+from pipeline.audio.listening import Listener
 from pipeline.audio.pcm import Samples, to_samples
+from pipeline.audio.resample import Timed
 from pipeline.audio.segmenter import Segmenter, SpeechEnded, SpeechEvent, SpeechStarted, VadOptions
 from pipeline.audio.vad import HOP, SileroVad
 
@@ -34,12 +37,10 @@ def vad() -> SileroVad:
 
 def utterances(vad: SileroVad, samples: Samples, options: VadOptions, block: int = 320) -> list[SpeechEvent]:
     vad.reset()
-    segmenter, out, hop_t = Segmenter(options), [], 0
+    listener, out = Listener(vad, options, BargeInOptions(), lambda t: False), []
     for begin in range(0, samples.size, block):
-        for probability in vad.push(samples[begin : begin + block]):
-            out += segmenter.push(hop_t, HOP_NS, probability)
-            hop_t += HOP_NS
-    return out + segmenter.close()
+        out += listener.push(Timed(begin * 62_500, samples[begin : begin + block]))
+    return [*out, *listener.close("")]  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize("name", ["not_ill_disposed.wav", "cold_hearted.wav", "made_amiable.wav"])
@@ -74,8 +75,8 @@ def test_the_size_of_blocks_does_not_matter(vad: SileroVad) -> None:
 
 
 def test_a_detector_that_was_not_loaded_says_so() -> None:
-    with pytest.raises(RuntimeError, match=r"load\(\) comes before push"):
-        SileroVad().push(np.zeros(HOP, np.int16))
+    with pytest.raises(RuntimeError, match=r"load\(\) comes before judge"):
+        SileroVad().judge(np.zeros(HOP, np.int16))
 
 
 def run(probabilities: list[float], **options: float) -> list[SpeechEvent]:

@@ -1,0 +1,109 @@
+"""From sound to what is said of it: who speaks when, over whom, and how loud the room is. Pure; times come with blocks.
+
+A detector alone takes a murmuring crowd for speech: 4 false starts a minute in babble. A hop opens an utterance only
+if it also stands out of the room by `above_noise_db`: none in an hour, for 5 ms of delay at 10 dB over the noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from pipeline.audio import pcm
+from pipeline.audio.barge_in import BargeIn, BargeInOptions, Decision
+from pipeline.audio.pcm import Samples
+from pipeline.audio.resample import GAP_NS, Timed
+from pipeline.audio.segmenter import Segmenter, SpeechEvent, VadOptions
+from pipeline.audio.vad import Vad
+
+RATE = 16_000
+LEARN_S = 1.0
+"""Time constant of the room's level, in pauses."""
+LONG_NS = 4_000_000_000
+RISE_DB_S = 2.0
+"""In an utterance that lasts longer the room's level rises: a noise that began in it is no speech for ever."""
+WARY = 0.9
+"""Probability that opens an utterance over the machine's talk while its canceller still learns: what comes through then
+is taken for speech with 0.66 at most."""
+DEAF_DBFS = -90.0
+"""The room is never taken to be quieter: the faintest click would stand out of digital silence."""
+
+_NS = 1_000_000_000
+
+
+class Noise:
+    """Level of the room when nobody speaks, in dB of full scale."""
+
+    def __init__(self) -> None:
+        self.dbfs: float | None = None
+
+    def push(self, dbfs: float, duration_s: float, open_for_ns: int | None) -> None:
+        """One hop, `open_for_ns` after the begin of an utterance, None outside. Digital silence is no room's: it stands
+        for what was kept back."""
+        if dbfs <= pcm.FLOOR_DBFS:
+            return
+        dbfs = max(dbfs, DEAF_DBFS)
+        if self.dbfs is None:
+            self.dbfs = dbfs
+        elif open_for_ns is None:
+            self.dbfs += (dbfs - self.dbfs) * min(1.0, duration_s / LEARN_S)
+        elif open_for_ns > LONG_NS and dbfs > self.dbfs:
+            self.dbfs += RISE_DB_S * duration_s
+
+
+class Listener:
+    """Blocks of 16 kHz in, events and decisions out."""
+
+    def __init__(self, vad: Vad, options: VadOptions, barge_in: BargeInOptions, talking: Callable[[int], bool]) -> None:
+        """`talking(t)`: whether the machine sounds at `t` ns. The detector is loaded before the first `push`."""
+        self.wary = False
+        """The canceller still learns the room."""
+        self._vad, self._options, self._talking = vad, options, talking
+        self._segmenter, self._barge_in = Segmenter(options), BargeIn(barge_in)
+        self._hop_ns = vad.hop * _NS // RATE
+        self._end_t: int | None = None  # of the newest block
+        self._start_t = 0  # of the open utterance
+        self._rest = np.empty(0, np.int16)
+        self.noise = Noise()
+
+    def push(self, block: Timed) -> list[SpeechEvent | Decision]:
+        """What became certain with this block, in order."""
+        out: list[SpeechEvent | Decision] = []
+        if self._end_t is not None and abs(block.t - self._end_t) > GAP_NS:
+            out += self.close("the microphone's time jumped")
+        t = block.t - self._rest.size * _NS // RATE
+        self._rest = np.concatenate((self._rest, block.samples))
+        while self._rest.size >= self._vad.hop:
+            hop, self._rest = self._rest[: self._vad.hop], self._rest[self._vad.hop :]
+            out += self._hop(t, hop)
+            t += self._hop_ns
+        self._end_t = block.t + block.samples.size * _NS // RATE
+        return out
+
+    def close(self, why: str) -> list[SpeechEvent | Decision]:
+        """The stream ends or jumps."""
+        self._vad.reset()
+        self._rest = np.empty(0, np.int16)
+        return [*self._barge_in.cancel(why), *self._segmenter.close()]
+
+    def _hop(self, t: int, hop: Samples) -> list[SpeechEvent | Decision]:
+        probability = min(1.0, max(0.0, self._vad.judge(hop)))
+        dbfs = pcm.level(hop).rms_dbfs
+        was_open = self._segmenter.open
+        talking = self._talking(t)
+        if not was_open and not self._stands_out(dbfs, probability, talking):
+            probability = min(probability, self._options.stop / 2)
+        events = self._segmenter.push(t, self._hop_ns, probability)
+        is_open = self._segmenter.open
+        if is_open and not was_open:
+            self._start_t = t
+        self.noise.push(dbfs, self._hop_ns / _NS, t - self._start_t if is_open else None)
+        speech = is_open and probability >= self._options.start
+        return [*events, *self._barge_in.push(t, self._hop_ns, probability, speech=speech, talking=talking)]
+
+    def _stands_out(self, dbfs: float, probability: float, talking: bool) -> bool:
+        """Whether a hop may open an utterance."""
+        if talking and self.wary and probability < WARY:
+            return False
+        return self.noise.dbfs is None or dbfs >= self.noise.dbfs + self._options.above_noise_db
