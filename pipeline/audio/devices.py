@@ -25,6 +25,7 @@ import numpy as np
 import pyaudio
 
 from pipeline.audio import soundserver
+from pipeline.audio.alsa import narrow as narrow_alsa
 from pipeline.audio.devicefind import DEFAULT_CARD
 from pipeline.audio.devicefind import Found as Found
 from pipeline.audio.devicefind import find as find
@@ -297,6 +298,8 @@ def portaudio() -> pyaudio.PyAudio:
     global _portaudio
     _silence()
     if _portaudio is None:
+        if found.endpoint is not None:
+            narrow_alsa()
         _portaudio = pyaudio.PyAudio()
     return _portaudio
 
