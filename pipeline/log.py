@@ -19,7 +19,16 @@ from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-import structlog
+_RICH = sys.modules.get("rich")
+sys.modules["rich"] = None  # type: ignore[assignment]
+# structlog would import it for tracebacks that we do not print, with a syntax highlighter and more, in every process:
+# 60 ms and 4 MB. Hence log is imported before whoever else imports structlog.
+import structlog  # noqa: E402
+
+if _RICH is None:
+    del sys.modules["rich"]
+else:
+    sys.modules["rich"] = _RICH
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 QUEUE_LINES = 2_000

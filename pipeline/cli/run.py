@@ -34,9 +34,7 @@ def run(args: argparse.Namespace) -> int:
     # before all else: it loads while the configuration is read
     launched = zygote_launch.launch(f"{MARK}={mark}") if zygote_launch.possible() else []
 
-    import structlog
-
-    from pipeline import log, places
+    from pipeline import log, places  # log before structlog
     from pipeline.config.child import by_exec
     from pipeline.config.descriptions import describe_stages
     from pipeline.config.errors import ConfigErrors
