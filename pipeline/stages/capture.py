@@ -23,6 +23,9 @@ STALL_NS = 100_000_000
 BEGIN_NS = 3_000_000_000
 """A source of PulseAudio that nobody hurries lets a new stream wait for up to 2 s."""
 BEGIN_LOOK_S = 0.005
+EARLY_NS = 2_000_000
+"""Until so long before a block is due the bus is listened to, and only then the device: a front end that comes back in
+the meantime has its answer at once, not after the block."""
 SETTLED_NS = 50_000_000
 """In which the pieces of a backlog follow each other."""
 
@@ -54,6 +57,7 @@ class Capture(Stage):
         self._probe_ns = 0
         self._held: deque[tuple[int, bytes]] = deque()  # number of the first sample, block
         self._stalled, self._stall_ended_ns = False, 0
+        self._waits_since_ns = 0
         self.dropped_blocks = 0
         self.state("waiting", "the microphone is being opened")
 
@@ -69,6 +73,8 @@ class Capture(Stage):
             return self._look()
         if not self._clock.running and not self._has_begun(self._microphone):
             return BEGIN_LOOK_S
+        if (early_s := self._early_s(self._microphone)) > 0:
+            return early_s
         self._read(self._microphone)
         return 0.0
 
@@ -102,7 +108,7 @@ class Capture(Stage):
             self.state("degraded", str(error))
             raise WorldError(str(error)) from error
         self._clock = DeviceClock(self._microphone.rate)
-        self._count = 0  # samples read so far
+        self._count = self._waits_since_ns = 0  # samples read so far; when waiting for the next ones began
         self._opened_ns = self.now_ns()
         self._sounding = False
 
@@ -117,8 +123,16 @@ class Capture(Stage):
             raise WorldError(str(error)) from error
         return begun
 
+    def _early_s(self, microphone: devices.Microphone) -> float:
+        """How long there is no use in reading yet."""
+        now_ns = self.now_ns()
+        self._waits_since_ns = self._waits_since_ns or now_ns
+        if self._stalled or not self._clock.running:
+            return 0.0
+        return (self._clock.time_of(self._count + microphone.frames) - now_ns - EARLY_NS) / 1e9
+
     def _read(self, microphone: devices.Microphone) -> None:
-        begun_ns = self.now_ns()
+        begun_ns, self._waits_since_ns = self._waits_since_ns or self.now_ns(), 0
         try:
             self._held.append((self._count, microphone.read()))
             self._count += microphone.frames
