@@ -18,6 +18,7 @@ COMMANDS = {
     "tape": "summarise a recording, or make sound and subtitles of it",
     "new": "write a stage of your own that runs",
     "say": "let the model speak to the visitor",
+    "play": "play a prompt or an earcon",
     "mute": "close the microphone until unmute, also across restarts",
     "unmute": "open the microphone again",
     "volume": "set the speaker's volume, 0-100",

@@ -63,6 +63,10 @@ class Telling:
         """Something that a person typed for the model."""
         self._bus.event("text_in", {"text": text})
 
+    def play(self, prompt: str) -> None:
+        """A prompt that a person wants to hear."""
+        self._bus.event("play", {"name": prompt, "cause": "command"})
+
     def _write_connection(self) -> None:
         connection = report.connection(self._wiring, self._slots.values(), self._verdict)
         if connection == self._connection:
