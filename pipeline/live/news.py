@@ -54,7 +54,8 @@ class News:
             return effects  # the same again: told at the attempts 1, 2, 4, 8, … so that a night offline is a few lines
         self._kind = failure.kind
         fields = {"service": self._service, "reason": str(failure), "attempt": attempt}
-        return [*effects, self._connection(False, str(failure), attempt), Note("no connection", fields, "warning")]
+        told = self._connection(False, str(failure), attempt, failure.kind)
+        return [*effects, told, Note("no connection", fields, "warning")]
 
     def store(self, fault: str) -> list[Effect]:
         """The store keeps nothing because of `fault`, or is well again."""
@@ -69,6 +70,6 @@ class News:
         reason = "; ".join(part for part in (self._standing_in, self._fault) if part)
         return State("degraded" if reason else "live", reason)
 
-    def _connection(self, up: bool, reason: str, attempt: int) -> Tell:
-        body = {"up": up, "reason": reason, "attempt": attempt, "service": self._service}
+    def _connection(self, up: bool, reason: str, attempt: int, kind: str = "") -> Tell:
+        body = {"up": up, "reason": reason, "attempt": attempt, "service": self._service, "kind": kind}
         return Tell("connection", body, sticky=True)
