@@ -109,10 +109,11 @@ class Conversation:
                     self.uplink.presume(turn.speech_ended_t)
         return effects
 
-    def voice(self, now_ns: int, block: Block, *, again: bool = False) -> None:
+    def voice(self, now_ns: int, block: Block, *, again: bool = False) -> list[Effect]:
         """A block of voice; `again`: it was asked for, and is not live."""
         self.kept.add(block)
         self.uplink.audio(block.t, block.pcm, gated=block.gated, again=again, now_ns=now_ns)
+        return self._tending.sound(now_ns, block.pcm) if self.want.reason is not None else []
 
     def voice_place(self) -> int | None:
         """From where voice is wanted of a frontend that has just come; None for all that it has."""

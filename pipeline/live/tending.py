@@ -10,6 +10,9 @@ from pipeline.live.liveness import Liveness
 from pipeline.live.parts import Parts
 from pipeline.live.want import Want
 
+LOUD, LOUD_BLOCKS = 1_600, 5
+"""Peaks of -26 dBFS in so many blocks in a row: somebody may speak."""
+
 
 class Tending:
     """Looks after one line after the other. `resumes`: a session goes on by its handle."""
@@ -22,6 +25,7 @@ class Tending:
         self._lifetime = Lifetime(lifetime_s)
         self._liveness = Liveness()
         self.up = False
+        self._loud = 0
 
     @property
     def owed(self) -> bool:
@@ -58,6 +62,14 @@ class Tending:
     def cap(self, now_ns: int, capped_s: float) -> None:
         """The line lives for `capped_s` only, for what it carries."""
         self._lifetime.cap(now_ns, capped_s)
+
+    def sound(self, now_ns: int, pcm: bytes) -> list[Effect]:
+        """A block of voice came. Where no frontend says when somebody speaks, a sleeping line is opened by loudness."""
+        if self.want.reason != "idle" or self._parts.uplink.hears_speech:
+            self._loud = 0
+            return []
+        self._loud = self._loud + 1 if max(memoryview(pcm).cast("h"), default=0) > LOUD else 0
+        return self.needed(now_ns) if self._loud >= LOUD_BLOCKS else []
 
     def go_away(self, now_ns: int, left_s: float) -> None:
         """The service ends the line in `left_s`."""

@@ -199,6 +199,11 @@ class Uplink:
         return self._up and not self._pending() and (self.ended_sent or not self.source_ended)
 
     @property
+    def hears_speech(self) -> bool:
+        """The frontend says when somebody speaks."""
+        return self._hears_speech
+
+    @property
     def speaking(self) -> bool:
         """An activity is under way: what else is given to the service now belongs to it."""
         return self._activities is not None and self._activities.open

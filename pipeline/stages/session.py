@@ -189,7 +189,8 @@ class Session(Stage):
         """Voice, live or replayed."""
         if audio.t is not None:
             block = Block(audio.t, audio.pcm, audio.gated)
-            self._talk.voice(self.now_ns(), block, again=audio.replay is not None)
+            if effects := self._talk.voice(self.now_ns(), block, again=audio.replay is not None):
+                self._do(effects)
             self._lines.voice_came()
 
     def on_speech_started(self, event: Event) -> None:

@@ -87,6 +87,20 @@ def test_a_microphone_that_dies_in_mid_speech_does_not_keep_the_line(tmp_path: P
     run(tmp_path, scenario, idle_s=0.5)
 
 
+def test_without_a_frontend_that_detects_speech_loudness_opens_the_line(tmp_path: Path) -> None:
+    async def scenario(kiosk: Kiosk) -> None:
+        await kiosk.until(lambda: kiosk.told("connection", up=False, reason="idle"))
+        kiosk.silence(1.0)
+        await asyncio.sleep(0.3)
+        assert kiosk.dials == 1
+        kiosk.voice(recording())
+        kiosk.silence(1.0)
+        await kiosk.until(kiosk.answered)
+        assert holds(kiosk.received()[-1], recording())
+
+    run(tmp_path, scenario, idle_s=0.3)
+
+
 def test_an_utterance_over_a_roll_that_could_not_wait_is_whole_on_the_new_line(tmp_path: Path) -> None:
     async def scenario(kiosk: Kiosk) -> None:
         await kiosk.until(kiosk.up)

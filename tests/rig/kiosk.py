@@ -135,7 +135,7 @@ class Kiosk:
     def voice(self, samples: np.ndarray[Any, np.dtype[np.int16]]) -> None:
         """Voice, faster than it is spoken."""
         for block in samples.reshape(-1, BLOCK):
-            self.talk.voice(time.monotonic_ns(), Block(self.t, block.tobytes()))
+            self.do(self.talk.voice(time.monotonic_ns(), Block(self.t, block.tobytes())))
             self.t += BLOCK_NS
         self.lines.voice_came()
 
