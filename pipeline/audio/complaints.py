@@ -9,7 +9,7 @@ _NS = 1_000_000_000
 
 AT_WORK = ("live", "waiting", "muted", "degraded", "ended")
 """States of a session that runs, whatever it says of its line."""
-MEANT = ("idle", "capped")
+MEANT = ("idle", "capped", "untriggered")
 """Reasons of a closed line that is no failure: it is opened again for whoever speaks, or that is said already."""
 
 

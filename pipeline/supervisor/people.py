@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from pipeline.supervisor.settings import Settings, is_percent
 from pipeline.supervisor.supervisor import Supervisor
 
 TEXT_LENGTH = 10_000
+PROMPT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 log = structlog.get_logger()
 
@@ -40,6 +42,7 @@ class People:
             "unmute": lambda fields: self._mute(False),
             "volume": self._volume,
             "say": self._say,
+            "play": self._play,
         }
 
     def answer(self, word: Word) -> dict[str, Any]:
@@ -87,6 +90,13 @@ class People:
         if not isinstance(text, str) or not text.strip() or len(text) > TEXT_LENGTH:
             raise Refused(f"expected a text of 1 to {TEXT_LENGTH} characters")
         self._supervisor.telling.text(text)
+        return {}
+
+    def _play(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        prompt = fields.get("prompt")
+        if not isinstance(prompt, str) or not PROMPT.fullmatch(prompt):
+            raise Refused(f"expected the name of a prompt, letters and hyphens, got {str(prompt)[:40]!r}")
+        self._supervisor.telling.play(prompt)
         return {}
 
     def _keep(self) -> dict[str, Any]:
