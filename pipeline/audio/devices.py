@@ -298,7 +298,7 @@ def portaudio() -> pyaudio.PyAudio:
     global _portaudio
     _silence()
     if _portaudio is None:
-        if found.endpoint is not None:
+        if _served():
             narrow_alsa()
         _portaudio = pyaudio.PyAudio()
     return _portaudio
