@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import socket
 import subprocess
@@ -13,6 +14,7 @@ CODE = str(Path(__file__).resolve().parents[2])
 MODULE = "pipeline.supervisor.zygote"
 PADDING = "." * 60
 """Last argument of the command line: room for longer names of what is forked."""
+PR_SET_CHILD_SUBREAPER = 36
 
 
 @dataclass
@@ -43,6 +45,9 @@ def launch(mark: str, with_sdk: bool = True) -> list[ForkServer]:
 
     Raises OSError. `mark`: NAME=VALUE for their environment, by which they are found if we are killed.
     """
+    # Before their first fork: the kernel gives the SDK's server to the nearest subreaper when it is forked. If that
+    # is not us yet, it waits 5 s in vain to become our child, and ends, with the session that it was to become.
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     lines = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(1 + with_sdk)]
     name, _, value = mark.partition("=")
     environ = {**os.environ, name: value}

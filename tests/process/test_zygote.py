@@ -312,3 +312,16 @@ def _alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def test_both_servers_come_up_while_who_launched_them_does_nothing_else_yet() -> None:
+    """Under load the second one is forked before the configuration was read."""
+    program = (
+        "from pipeline.supervisor.zygote_launch import launch\n"
+        f"servers = launch('{MARK}=test.{os.getpid()}.idle')\n"
+        "print([bool(server.line.recv(1000)) for server in servers])\n"
+    )
+    argv = [sys.executable, "-P", "-c", program]
+    environ = {**os.environ, "PYTHONPATH": str(CODE)}
+    done = subprocess.run(argv, env=environ, capture_output=True, text=True, timeout=DEADLINE_S, check=True)
+    assert done.stdout == "[True, True]\n"
