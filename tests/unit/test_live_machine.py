@@ -17,7 +17,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from pipeline.live import effects as fx
 from pipeline.live import messages as m
+from pipeline.live.budget import Budget, BudgetOptions
 from pipeline.live.epochs import STALE_S
+from pipeline.live.memory import Memory
 from tests.rig.talk import MS, S, Talk
 
 pytestmark = pytest.mark.unit
@@ -92,6 +94,8 @@ class Seen:
                 self.published.discard(key)
             case fx.SendToolResult(call_id):
                 assert call_id not in self.published, "answered, and still published"
+            case fx.Tell("usage", body):
+                assert body["usd"] >= 0
 
 
 class Machine(RuleBasedStateMachine):
@@ -108,11 +112,18 @@ class Machine(RuleBasedStateMachine):
         self.speaks_since: int | None = None
         self.ended_t = 0
 
-    @initialize(tools=st.booleans(), greeting=st.sampled_from(["", "Greet."]))
-    def begins(self, tools: bool, greeting: str) -> None:
+    @initialize(tools=st.booleans(), greeting=st.sampled_from(["", "Greet."]), cap=st.sampled_from([None, 0.002]))
+    def begins(self, tools: bool, greeting: str, cap: float | None) -> None:
         self.options: dict[str, Any] = {"has_tools": tools, "greeting": greeting}
-        self.talk = Talk(**self.options)
+        self.cap, self.day = cap, 1
+        self.talk = self.session(Memory(), 100 * S)
         self.talk.up()
+
+    def session(self, memory: Memory, now: int) -> Talk:
+        """One that goes on from `memory`."""
+        caps = BudgetOptions(visit_usd=self.cap, day_usd=self.cap and 2 * self.cap)
+        budget = Budget(memory, caps, "gemini-3.8-live", lambda: f"2026-11-{self.day:02}")
+        return Talk(memory, budget=budget, now=now, **self.options)
 
     # The person
 
@@ -236,7 +247,7 @@ class Machine(RuleBasedStateMachine):
     def session_is_killed(self) -> None:
         self.check()
         now, open_turns = self.talk.now, self.seen.open_turns
-        self.talk = Talk(self.talk.killed(), **self.options, now=now)
+        self.talk = self.session(self.talk.killed(), now)
         self.taken, self.generating, self.local_cut_ns = 0, False, None
         self.seen.published.clear()  # what a stage published holds no longer than the stage
         # An answer that was cut just before is told by nobody any more.
@@ -247,6 +258,10 @@ class Machine(RuleBasedStateMachine):
         self.seen.open_turns = [turn for turn in open_turns if self.talk.core.turns.turn is not None]
         if self.speaks_since is not None:
             self.talk.do(self.talk.core.speech_started(self.talk.now, self.speaks_since))
+
+    @rule(day=st.integers(1, 9))
+    def clock_is_set(self, day: int) -> None:
+        self.day = day
 
     @rule(seconds=st.sampled_from([0.1, 1.0, 4.0, 12.0, 70.0]))
     def time_passes(self, seconds: float) -> None:
@@ -280,6 +295,7 @@ class Machine(RuleBasedStateMachine):
         assert not core.turns.open, "a turn is open for ever"
         assert not self.seen.open_turns
         assert not self.seen.published
+        assert (core.want.reason == "capped") == bool(core.budget.capped)
         assert all(self.seen.captions.values()), f"not final: {self.seen.captions}"
         if self.ended_t and core.uplink.answered_t is not None:
             assert core.uplink.answered_t >= self.ended_t, "speech was neither answered nor given up"
