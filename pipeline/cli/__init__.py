@@ -26,6 +26,7 @@ COMMANDS = {
     "stop": "stop the running pipeline in order",
     "doctor": "say what would stop this machine from talking, and the remedy",
     "simulate": "run the Live API server alone",
+    "verify-service": "try on the real service what is believed of it",
 }
 
 
@@ -41,7 +42,7 @@ def run_command(argv: list[str]) -> int:
     if chosen is None:
         parser.parse_args(argv)  # says what is wrong, or helps, and exits
         return 2
-    module = importlib.import_module(f"pipeline.cli.{argv[0]}")
+    module = importlib.import_module(f"pipeline.cli.{argv[0].replace('-', '_')}")
     module.arguments(chosen)
     # Intermixed, which a parser of commands can't do: `record TAPE --privacy no_words event.*`
     args = chosen.parse_intermixed_args(argv[1:])
