@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.audio import soundserver
+from pipeline.audio import cards, soundserver
 from pipeline.audio.soundserver import CLIENT_ENV, Endpoint, Kind
 
 RATE = 48_000
@@ -23,6 +23,8 @@ class Found:
     kind: Kind
     name: str
     endpoint: Endpoint | None
+    pcm: str = ""
+    """What to look for in PortAudio's list, a part of a name; "" where the endpoint or the name says it."""
 
 
 def find(kind: Kind, device: str) -> Found | str:
@@ -39,7 +41,7 @@ def find(kind: Kind, device: str) -> Found | str:
     if offered is not None:
         choice = soundserver.choose(kind, device, offered, os.environ)
         if isinstance(choice, str):
-            return choice
+            return Found(kind, device, None, device) if device in cards.named_pcms() else choice
         if choice.suspended and not soundserver.flows(kind, choice.name):
             return soundserver.asleep(kind, choice.name)
         return Found(kind, choice.name, choice)
@@ -49,21 +51,32 @@ def find(kind: Kind, device: str) -> Found | str:
     return Found(kind, device, Endpoint(device, device, 2, RATE))
 
 
-def _find_alsa(kind: Kind, device: str, proc: Path = Path("/proc/asound")) -> Found | str:
+def _has(pcms: list[str], number: int) -> bool:
+    """Whether a card has one of these PCMs, lines of the kernel like `01-00: USB Audio : USB Audio : playback 1`."""
+    return any(line.split("-")[0].isdecimal() and int(line.split("-")[0]) == number for line in pcms)
+
+
+def _find_alsa(
+    kind: Kind, device: str, proc: Path = Path("/proc/asound"), sys: Path = Path("/sys/class/sound")
+) -> Found | str:
     """A card of the kernel, for machines without a sound server."""
+    if device in cards.named_pcms():
+        return Found(kind, device, None, device)
     word = "capture" if kind == "microphone" else "playback"
-    cards = []
+    pcms: list[str] = []
     with contextlib.suppress(OSError):
-        cards = [line for line in (proc / "pcm").read_text().splitlines() if f": {word}" in line]
-    if not cards:
+        pcms = [line for line in (proc / "pcm").read_text().splitlines() if f": {word}" in line]
+    if not pcms:
         return (
             f"no sound server and no card with {word}: plug the {kind} in, or start the server "
             "(systemctl --user start pipewire-pulse or pulseaudio; XDG_RUNTIME_DIR or PULSE_SERVER must lead to it)"
         )
     if device == "auto":
         return Found(kind, DEFAULT_CARD, None)
-    matching = [line for line in cards if device.casefold() in line.casefold()]
-    if matching:
+    for card in cards.cards(proc, sys):
+        if cards.plain(device) in {alias.casefold() for alias in card.aliases} and _has(pcms, card.number):
+            return Found(kind, device, None, f"(hw:{card.number},")
+    if any(device.casefold() in line.casefold() for line in pcms):
         return Found(kind, device, None)
-    names = ", ".join(line.split(":")[1].strip() for line in cards)
+    names = ", ".join(line.split(":")[1].strip() for line in pcms)
     return f"no {kind} is named {device!r}: plug it in, or name another in the configuration (there is: {names})"

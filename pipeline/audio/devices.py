@@ -94,6 +94,8 @@ def _initialise(found: Found) -> tuple[pyaudio.PyAudio, int, dict[str, Any]]:
 
 def _names(found: Found) -> Sequence[str]:
     """Patterns of PortAudio's names for the device, best first."""
+    if found.pcm:
+        return (f"^{re.escape(found.pcm)}$", re.escape(found.pcm))
     if found.endpoint is not None or _served():
         return ("^pulse$", "^default$", "^pipewire$")
     return ("^default$", ".") if found.name == DEFAULT_CARD else (re.escape(found.name),)

@@ -13,12 +13,17 @@ import select
 import shutil
 import socket
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from pipeline.audio import cards
+
 Kind = Literal["microphone", "speaker"]
+
+ECHO_CANCEL = "echo_cancel"
+"""Names the microphone or the speaker whose echo the server itself cancels: both, or it has nothing to compare."""
 
 PACTL_S = 1.0
 """Bound of one pactl: a frozen server never answers, and whoever asks has to beat every 0.5 s and is dead after 2."""
@@ -50,6 +55,8 @@ class Endpoint:
     default: bool = False
     suspended: bool = False
     """Asleep because nobody uses it, or put to sleep by somebody: the server does not say which."""
+    aliases: tuple[str, ...] = ()
+    """What it may also be called: USB id, ALSA's names for its card."""
 
     @property
     def monitor(self) -> bool:
@@ -128,14 +135,14 @@ def endpoints(kind: Kind) -> list[Endpoint] | None:
     default = (pactl(f"get-default-{word}") or "").strip()
     listed = pactl("--format=json", "list", f"{word}s")
     if listed is not None:
-        return parse_json(listed, default)
+        return parse_json(listed, default, cards.cards())
     listed = pactl("list", "short", f"{word}s")  # pactl before 16 knows no JSON
     if listed is None and shutil.which("pactl"):
         raise ServerSilent(_RESTART)
     return None if listed is None else parse_short(listed, default)
 
 
-def parse_json(listed: str, default: str) -> list[Endpoint]:
+def parse_json(listed: str, default: str, known: Iterable[cards.Card] = ()) -> list[Endpoint]:
     """Endpoints from `pactl --format=json list sources` (or sinks); what is not understood is left out."""
     try:
         entries: list[dict[str, Any]] = json.loads(listed or "[]")
@@ -147,7 +154,9 @@ def parse_json(listed: str, default: str) -> list[Endpoint]:
         if name:
             channels, rate = _specification(str(entry.get("sample_specification", "")))
             description, asleep = str(entry.get("description") or name), entry.get("state") == "SUSPENDED"
-            found.append(Endpoint(name, description, channels, rate, name == default, asleep))
+            properties = entry.get("properties")
+            aliases = cards.aliases_of(properties, known) if isinstance(properties, dict) else ()
+            found.append(Endpoint(name, description, channels, rate, name == default, asleep, aliases))
     return found
 
 
@@ -172,9 +181,10 @@ def _specification(text: str) -> tuple[int, int]:
 def choose(kind: Kind, device: str, offered: Sequence[Endpoint], environ: Mapping[str, str]) -> Endpoint | str:
     """The endpoint that `device` means, or what to do so that there is one.
 
-    `auto` is what PULSE_SOURCE or PULSE_SINK names, else the server's default. Else a name, or a part of a name or
-    description in any case; of several the default one, else the first by name. A monitor is never chosen unless it is
-    named in full: a machine that listens to its own speaker talks to itself.
+    `auto` is what PULSE_SOURCE or PULSE_SINK names, else the server's default. Else a name, a part of a name or
+    description in any case, a USB id (`046d:0825`), or ALSA's name of the card (`hw:Device`). `echo_cancel` is the one
+    that the server cancels the echo of. Of several the default one, else the first by name. A monitor is never chosen
+    unless it is named in full: a machine that listens to its own speaker talks to itself.
     """
     wanted = environ.get(CLIENT_ENV[kind], "") if device == "auto" else device
     for endpoint in offered:
@@ -183,12 +193,22 @@ def choose(kind: Kind, device: str, offered: Sequence[Endpoint], environ: Mappin
     real = sorted((e for e in offered if not e.monitor), key=lambda e: (not e.default, e.name))
     if not wanted:
         return real[0] if real else f"the sound server offers no {kind}: plug one in"
-    part = wanted.casefold()
-    matching = [e for e in real if part in e.name.casefold() or part in e.description.casefold()]
+    matching = [endpoint for endpoint in real if _means(wanted, endpoint)]
     if matching:
         return matching[0]
+    if wanted == ECHO_CANCEL:
+        return f"the sound server cancels no echo for a {kind}: pactl load-module module-echo-cancel, or name another"
     names = ", ".join(e.name for e in real) or "none"
     return f"no {kind} is named {wanted!r}: plug it in, or name another in the configuration (there is: {names})"
+
+
+def _means(wanted: str, endpoint: Endpoint) -> bool:
+    name = endpoint.name.casefold()
+    if wanted == ECHO_CANCEL:
+        return "echo-cancel" in name.replace("_", "-")
+    part = wanted.casefold()
+    aliases = {alias.casefold() for alias in endpoint.aliases}
+    return part in name or part in endpoint.description.casefold() or cards.plain(wanted) in aliases
 
 
 def asleep(kind: Kind, name: str) -> str:

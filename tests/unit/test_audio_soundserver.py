@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.audio import devicefind, soundserver
+from pipeline.audio import cards, devicefind, soundserver
 from pipeline.audio.soundserver import Endpoint, choose, parse_connected, parse_json, parse_short, sockets
 
 pytestmark = pytest.mark.unit
@@ -106,3 +106,60 @@ def test_pactl_that_fails_is_not_pactl_that_is_missing(tmp_path: Path, monkeypat
         soundserver.endpoints("microphone")
     program.unlink()
     assert soundserver.endpoints("microphone") is None
+
+
+USB_MIC = Endpoint(
+    "alsa_input.usb-x", "A mic", 1, 48000, aliases=("046d:0825", "USB Device 0x46d:0x825", "hw:1", "hw:U0x46d0x825")
+)
+PLAIN = Endpoint("alsa_input.pci", "Built-in", 2, 48000, default=True, aliases=("HDA Intel PCH", "hw:0", "hw:PCH"))
+CANCELLED = Endpoint("alsa_input.pci.echo-cancel", "Built-in (echo cancelled with Built-in)", 1, 48000)
+
+
+@pytest.mark.parametrize(
+    ("device", "expected"),
+    [
+        ("046D:0825", USB_MIC),
+        ("hw:1", USB_MIC),
+        ("plughw:CARD=U0x46d0x825,0", USB_MIC),
+        ("hw:PCH,0", PLAIN),
+        ("hda intel pch", PLAIN),
+        ("echo_cancel", CANCELLED),
+    ],
+)
+def test_a_usb_id_a_card_and_the_servers_echo_canceller_are_names_too(device: str, expected: Endpoint) -> None:
+    assert choose("microphone", device, [PLAIN, USB_MIC, CANCELLED], {}) is expected
+
+
+def test_a_server_that_cancels_no_echo_says_how_it_would() -> None:
+    assert "module-echo-cancel" in str(choose("microphone", "echo_cancel", [PLAIN], {}))
+    pipewire = Endpoint("echo-cancel-source", "Echo-Cancel Source", 1, 48000)
+    assert choose("microphone", "echo_cancel", [PLAIN, pipewire], {}) is pipewire
+
+
+def test_what_a_server_says_of_a_card_and_what_the_kernel_knows_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "cards").write_text(
+        " 0 [PCH            ]: HDA-Intel - HDA Intel PCH\n                      HDA Intel PCH at 0xa1 irq 130\n"
+        " 1 [Device         ]: USB-Audio - USB Audio Device\n                      C-Media at usb-1.3\n"
+    )
+    interface = tmp_path / "devices" / "1-3" / "1-3:1.0"
+    interface.mkdir(parents=True)
+    (interface.parent / "idVendor").write_text("0d8c\n")
+    (interface.parent / "idProduct").write_text("0014\n")
+    (tmp_path / "card1").mkdir()
+    (tmp_path / "card1" / "device").symlink_to(interface)
+    known = cards.cards(tmp_path, tmp_path)
+    assert known == [cards.Card(0, "PCH", "HDA Intel PCH"), cards.Card(1, "Device", "USB Audio Device", "0d8c:0014")]
+    assert "0d8c:0014" in cards.aliases_of({"alsa.card": "1"}, known)
+    assert cards.aliases_of({"device.vendor.id": "0x46d", "device.product.id": "0x0825"}, known) == ("046d:0825",)
+    (tmp_path / "pcm").write_text(
+        "00-00: ALC : ALC : playback 1 : capture 1\n01-00: USB Audio : USB Audio : playback 1 : capture 1\n"
+    )
+    found = devicefind._find_alsa("speaker", "0d8c:0014", tmp_path, tmp_path)
+    assert isinstance(found, devicefind.Found)
+    assert found.pcm == "(hw:1,"
+
+
+def test_a_pcm_named_in_asoundrc_is_a_device(tmp_path: Path) -> None:
+    (tmp_path / ".asoundrc").write_text("pcm.kioskmic {\n type pulse\n}\npcm.!default pulse\n")
+    assert cards.named_pcms({"HOME": str(tmp_path)}) >= {"kioskmic"}
+    assert "default" not in cards.named_pcms({"HOME": str(tmp_path)})
