@@ -50,8 +50,8 @@ class Want:
         self._held = reason
 
     def release(self) -> None:
-        """Lines may be had again."""
-        self._held = None
+        """Lines may be had again, by whoever needs one next."""
+        self._held, self._idle = None, self._idle_s > 0
 
     def _keep(self, now_ns: int, seconds: float) -> None:
         self._keep_until_ns = max(self._keep_until_ns, now_ns + int(seconds * _NS))

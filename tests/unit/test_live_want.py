@@ -61,7 +61,13 @@ def test_a_line_that_is_held_back_is_had_by_nobody_until_it_is_released() -> Non
     assert not want.needed(0)
     assert want.reason == "capped"
     want.release()
+    assert want.reason == "idle", "nobody needs it yet"
+    assert want.needed(0)
     assert want.reason is None
+    always = Want(0)
+    always.hold("capped")
+    always.release()
+    assert always.reason is None
 
 
 # When it is changed
