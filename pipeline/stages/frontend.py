@@ -56,8 +56,8 @@ class Frontend(Stage):
     """Which channel of the microphone: mix, left, right or a number counted from 0."""
     aec: Literal["webrtc", "half_duplex", "server", "none"] | Plugged = "webrtc"
     """webrtc: the machine's own voice is taken out, and it can be spoken over. half_duplex: what the microphone hears
-    while the machine talks goes out as zeros. server: the sound server has taken it out already (`device: echo_cancel` of
-    capture and playback). none: for headsets. {use: module:Class}: a canceller of your own; its one
+    while the machine talks goes out as zeros. server: the sound server takes it out (`device: echo_cancel` of capture
+    and playback). none: for headsets. {use: module:Class}: a canceller of your own; its one
     method is `cancel(mic, played)`, 10 ms of both at 16 kHz (int16 arrays of 160) to 160 samples without echo, `delay`
     (an attribute of the class) samples late."""
     tail_ms: Annotated[int, Range(0, 5_000)] = 300
@@ -114,7 +114,7 @@ class Frontend(Stage):
         self._listener = Listener(self._vad, self.vad, self.barge_in, self._talk.at)
         self._duplex: Duplex | None = None
         self._gate = Gate(self.tail_ms)
-        self._gates = self.aec not in ("server", "none")  # while the machine talks; a canceller that works makes it unnecessary
+        self._gates = self.aec not in ("server", "none")  # while the machine talks; one that works need not
         self._prompt = self._answering = False  # a prompt sounds; an answer is not over
         self._watch, self._meter, self._hearing = RateWatch(), Meter(RATE), HearingTest(self._reference)
         self._troubles = Troubles()
