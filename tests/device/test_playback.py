@@ -31,7 +31,7 @@ PLAYBACK = {
 
 @pytest.fixture
 def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
-    stages = {"session": {}, "supervisor": {}, "playback": PLAYBACK}
+    stages = {"session": {}, "supervisor": {}, "frontend": {}, "playback": PLAYBACK}
     with Nursery(tmp_path_factory.mktemp("run"), stages) as nursery:
         yield nursery
 
@@ -329,3 +329,67 @@ def test_the_ordered_stop_lets_the_last_word_out(
         time.sleep(0.1)
         loud = ear.loud_at(said)
     assert loud[-1] - loud[0] > 0.78
+
+
+def spectrum_beside(sound: np.ndarray, hertz: float) -> float:
+    """Strongest part above 3 kHz against the tone itself, dB, in windows of 10 ms: what a click adds."""
+    worst = -120.0
+    for begin in range(0, sound.size - 480, 240):
+        part = np.abs(np.fft.rfft(sound[begin : begin + 480].astype(float) * np.hanning(480)))
+        worst = max(worst, 20 * np.log10(part[30:].max() / (12_000 * 480 / 4) + 1e-9))
+    return worst
+
+
+def test_ducked_restored_and_faded_without_a_click(pulse: PulseServer, nursery: Nursery, session: Speaks) -> None:
+    with Speaks(nursery, "frontend") as frontend:
+        live(nursery)
+        with Ear(pulse.env) as ear:
+
+            def over(epoch: int) -> None:
+                said = session.answer(epoch * 2, tone(3.0))
+                nursery.until(lambda: ear.loud_at(said))
+                time.sleep(0.3)
+                ducked = frontend.event("duck", on=True, db=-12, fade_ms=8)
+                time.sleep(0.3)
+                frontend.event("duck", on=False, db=-12, fade_ms=8)
+                time.sleep(0.3)
+                flushed = session.event("flush", sticky=True, epoch=epoch * 2 + 1, cause="barge_in")
+                nursery.until(lambda: (0, 0) in heard(nursery, epoch * 2 + 1))
+                time.sleep(0.1)
+                loud = ear.loud_at(said)
+                quiet = [at for at in ear.loud_at(ducked, threshold=7_000) if at < ducked + 0.25]
+                assert quiet[-1] - ducked < 0.06
+                assert loud[-1] - flushed < 0.075, "32 ms of the queue, a fade of 8"
+                sound = ear.sound(said)
+                voiced = np.flatnonzero(np.abs(sound) > 100)
+                assert spectrum_beside(sound[voiced[0] + 480 : voiced[-1] + 480], 500) < -50
+
+            calmly(over)
+    at, buffered_to = heard(nursery, nursery.events("flush")[-1].body["epoch"] - 1)[-1]
+    assert 18_000 < at < 40_000 < buffered_to
+
+
+def test_a_prompt_is_heard_without_a_session_and_after_a_long_silence_from_its_first_sample(
+    pulse: PulseServer, nursery: Nursery
+) -> None:
+    with Speaks(nursery, "supervisor") as supervisor, Speaks(nursery, "frontend") as frontend:
+        live(nursery)
+        with Ear(pulse.env) as ear:
+            time.sleep(0.1)
+            asked = supervisor.event("play", name="self-test", cause="command")
+            nursery.until(lambda: [e for e in nursery.events("prompt") if not e.body["on"]])
+            sound = ear.sound(asked).astype(float)
+            begun = ear.loud_at(asked)[0] - asked
+            supervisor.event("stage", stage="session", state="restarting", reason="", inst=2, pid=None)
+            frontend.event("speech_ended", t=0, start_t=0)
+            spoke = time.monotonic()
+            nursery.until(lambda: [e for e in nursery.events("prompt") if e.body["name"] == "error"])
+            nursery.until(lambda: ear.loud_at(spoke))
+    from pipeline.audio.prompts import Prompts
+
+    wanted = Prompts(None, "en-GB", pytest.fail).samples("self-test")
+    assert wanted is not None
+    assert begun < 0.35
+    assert sum(block.frames for block in nursery.audio("played") if block.epoch is None) >= wanted.size
+    voiced = np.flatnonzero(np.abs(sound) > 30)
+    assert (voiced[-1] - voiced[0]) / RATE == pytest.approx(wanted.size / 24_000, abs=0.03)
