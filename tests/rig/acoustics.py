@@ -118,11 +118,15 @@ def noise(kind: str, seconds: float, seed: int) -> Wave:
         pink = np.fft.irfft(spectrum, count)
         return np.asarray(pink / pink.std() * 0.1)
     if kind == "babble":
-        voices = [np.roll(stretched(talk(seconds, seed + n, pause_s=0.1), 0.8 + 0.04 * n), n * 7919) for n in range(12)]
-        shortest = min(v.size for v in voices)
-        return np.resize(sum(v[:shortest] for v in voices), count)
+        return np.asarray(sum(np.roll(np.resize(v, count), int(rng.integers(count))) for v in _crowd()))
     assert kind == "music", kind
     return _music(rng, count)
+
+
+@lru_cache(maxsize=1)
+def _crowd() -> tuple[Wave, ...]:
+    """Twelve voices, each of another pitch and in another order."""
+    return tuple(stretched(talk(30, 100 + n, pause_s=0.1), 0.8 + 0.04 * n) for n in range(12))
 
 
 def _music(rng: np.random.Generator, count: int) -> Wave:

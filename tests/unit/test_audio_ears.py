@@ -1,0 +1,112 @@
+"""The frontend's cores on a simulated counter: real speech, an echo as loud as it, noises of a shop."""
+
+import numpy as np
+import pytest
+
+from pipeline.audio.hearing import REPLIES
+from pipeline.audio.vad import SileroVad
+from tests.rig import acoustics as ac
+from tests.rig.acoustics import RATE
+from tests.rig.ears import Ears, onset_s
+from tests.rig.noises import noises
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture(scope="module")
+def vad() -> SileroVad:
+    detector = SileroVad()
+    detector.load()
+    return detector
+
+
+def power_db(samples: np.ndarray) -> float:
+    return ac.db(float(np.sqrt(np.mean((samples / 32768.0) ** 2))))
+
+
+@pytest.mark.parametrize("delay_ms", [5, 150])
+def test_the_machine_does_not_hear_itself_though_its_echo_is_as_loud_as_a_visitor(
+    vad: SileroVad, delay_ms: float
+) -> None:
+    counter = ac.counter(20, seed=3, delay_ms=delay_ms, ppm=50, hiss_dbfs=-85)
+    scene = Ears(vad).hear(counter.mic, counter.played)
+    assert not scene.facts
+    late = slice(8 * RATE, 19 * RATE)
+    assert power_db(ac.as_samples(counter.mic)[late]) - power_db(scene.voice[late]) >= 40
+
+
+def test_a_visitor_who_speaks_over_the_machine_is_heard_and_confirmed(vad: SileroVad) -> None:
+    people = tuple((6.0 + 6 * n, ac.PEOPLE[n]) for n in range(3))
+    counter = ac.counter(25, seed=4, delay_ms=80, echo_dbfs=-32, hiss_dbfs=-65, people=people)
+    scene = Ears(vad).hear(counter.mic, counter.played)
+    confirmed = [second for second, _ in scene.verdicts("confirmed")]
+    for begin, name in people:
+        onset = begin + onset_s(ac.person(name))
+        first = min((second for second in confirmed if second > onset - 0.2), default=99)
+        assert first - onset <= 0.45
+        said = scene.speech(onset, begin + ac.person(name).size / RATE - 0.3)
+        assert said.mean() > 0.8
+
+
+def test_noises_of_a_shop_do_not_silence_the_machine(vad: SileroVad) -> None:
+    names, sounds = zip(*noises(2).items(), strict=True)
+    counter = ac.counter(8 + 2.5 * len(sounds), seed=5, delay_ms=60, echo_dbfs=-32, hiss_dbfs=-65)
+    for number, sound in enumerate(sounds):
+        begin = int((6 + 2.5 * number) * RATE)
+        counter.near[begin : begin + sound.size] += ac.at_level(sound, -22)[: counter.near.size - begin]
+    scene = Ears(vad).hear(counter.mic, counter.played)
+    cut = [names[int((second - 6) / 2.5)] for second, _ in scene.verdicts("confirmed")]
+    assert len(cut) <= 1, cut
+    ducked = [fact.on for _, fact in scene.facts if type(fact).__name__ == "Duck"]
+    assert ducked == [True, False] * (len(ducked) // 2), "each duck is taken back"
+
+
+@pytest.mark.parametrize("kind", ["pink", "babble", "music"])
+def test_a_voice_is_heard_at_once_in_noise_and_noise_is_no_voice(vad: SileroVad, kind: str) -> None:
+    noise = ac.at_level(ac.noise(kind, 24, 6), -36)
+    sound, onsets = noise.copy(), []
+    for number in range(3):
+        said, begin = ac.at_level(ac.person(ac.PEOPLE[number]), -26), (6 + 6 * number) * RATE
+        sound[begin : begin + said.size] += said
+        onsets.append(begin / RATE + onset_s(said))
+    starts = [second for second, _ in Ears(vad).hear(sound).starts()]
+    assert not [second for second in starts if second < 5.9]
+    for onset in onsets:
+        assert any(-0.1 < second - onset < 0.2 for second in starts), (onset, starts)
+
+
+def test_a_deaf_microphone_is_named_by_the_third_reply_and_heals(vad: SileroVad) -> None:
+    ears, hiss = Ears(vad), ac.counter(60, seed=7).hiss
+    for reply in range(REPLIES):
+        assert not ears.scene.hearing, f"after {reply} replies"
+        talk = ac.at_level(ac.talk(3, reply), -20)
+        ears.hear(hiss[: 3 * RATE], talk, keep=False)
+        ears.hear(hiss[: 2 * RATE], keep=False)
+    (deaf,) = ears.scene.hearing
+    assert deaf.verdict == "deaf"
+    counter = ac.counter(3, seed=8, echo_dbfs=-40)
+    ears.hear(counter.mic, counter.played, keep=False)
+    ears.hear(hiss[: 2 * RATE], keep=False)
+    assert [found.verdict for found in ears.scene.hearing] == ["deaf", "ok"]
+
+
+def test_digital_silence_is_named_after_3_s(vad: SileroVad) -> None:
+    ears = Ears(vad)
+    ears.hear(np.zeros(RATE * 29 // 10))
+    assert not ears.scene.hearing
+    ears.hear(np.zeros(RATE))
+    assert [found.verdict for found in ears.scene.hearing] == ["silent"]
+    ears.hear(np.full(RATE, 1e-4))
+    assert [found.verdict for found in ears.scene.hearing] == ["silent", "ok"]
+
+
+def test_a_machine_that_is_heard_is_never_called_deaf(vad: SileroVad) -> None:
+    """Ten replies at changing volume, with a visitor in between and pink noise up to the level of the echo."""
+    ears, rng = Ears(vad), np.random.default_rng(9)
+    for reply in range(10):
+        people = ((0.3, ac.PEOPLE[reply % 3]),) if reply % 2 else ()
+        counter = ac.counter(3, seed=reply, echo_dbfs=rng.uniform(-45, -25), people=people)
+        counter.hiss += ac.at_level(ac.noise("pink", 3, reply), -45)
+        ears.hear(counter.mic, counter.played, keep=False)
+        ears.hear(ac.at_level(ac.noise("pink", 2, reply), -45), keep=False)
+    assert not ears.scene.hearing
