@@ -30,6 +30,8 @@ from pipeline.live.store import Store
 from pipeline.live.visit import VisitOptions
 
 TICK_S = 0.1
+SPOKEN = ("heard_text", "args", "queries")
+"""What a person said, and what was made of it: it is published, but a log outlives the visit."""
 
 
 class Session(Stage):
@@ -316,7 +318,8 @@ class Session(Stage):
     def _note(self, words: str, fields: Any, level: str = "info") -> None:
         turn = self._talk.turns.turn
         bound = {"epoch": self._talk.downlink.epochs.epoch, "turn": turn.id if turn is not None else None}
-        getattr(self.log, level)(words, **{**bound, **fields})
+        unspoken = {key: value for key, value in fields.items() if key not in SPOKEN}
+        getattr(self.log, level)(words, **{**bound, **unspoken})
 
     def _show(self) -> None:
         jpeg = self._images.due(self.now_ns(), self._talk.visit.id, up=self._lines.up)

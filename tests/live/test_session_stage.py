@@ -187,6 +187,7 @@ def test_spoken_over_the_answer_is_flushed_and_said_to_be_heard_as_far_as_it_was
         [interrupted] = booth.bodies("interrupted")
         assert "Goodbye, and enjoy your visit.".startswith(interrupted["heard_text"] + " ")
         assert interrupted["heard_text"]
+        assert interrupted["heard_text"] not in (place / "session.stderr").read_text(), "a log outlives the visit"
         assert interrupted["by"] == "server"
         outcomes = [body["outcome"] for body in booth.bodies("turn_ended")]
         assert outcomes == ["interrupted", "answered"]
