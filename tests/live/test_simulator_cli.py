@@ -121,3 +121,25 @@ def test_a_wrong_script_a_taken_port_and_a_folder_that_cannot_be_written(tmp_pat
         assert f"127.0.0.1:{port}" in words
     code, words = fails("--port", "70000")
     assert code == 2
+
+
+def test_a_killed_server_knows_its_sessions_again(tmp_path: Path) -> None:
+    def resumed(place: dict[str, Any], handle: str | None) -> tuple[dict[str, Any], str]:
+        path = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent?key=k"
+        with connect(
+            place["url"].replace("https://", "wss://") + path, ssl=create_default_context(cafile=place["cert"])
+        ) as ws:
+            resumption = {"handle": handle} if handle else {}
+            ws.send(json.dumps({"setup": {"model": "models/gemini-3.8-live", "sessionResumption": resumption}}))
+            first = json.loads(ws.recv(10))
+            return first, json.loads(ws.recv(10))["sessionResumptionUpdate"]["newHandle"]
+
+    options = ("--state", "state.jsonl", "--certs", "certs")
+    with simulating(tmp_path, *options) as (process, place):
+        _, handle = resumed(place, None)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    with simulating(tmp_path, *options) as (_, place):
+        first, newer = resumed(place, handle)
+        assert first == {"setupComplete": {}}
+        assert newer != handle

@@ -59,9 +59,9 @@ class Place:
 
 
 @asynccontextmanager
-async def serving(folder: Path, *faults: str, more: str = "") -> AsyncIterator[Place]:
+async def serving(folder: Path, *faults: str, more: str = "", script: str = SCRIPT) -> AsyncIterator[Place]:
     lines = "faults:\n" + "".join(f"  - {fault}\n" for fault in faults) if faults else ""
-    (folder / "script.yaml").write_text(SCRIPT + more + lines)
+    (folder / "script.yaml").write_text(script + more + lines)
     server = Server(folder / "script.yaml", folder / "log.jsonl", certs=folder / "certs")
     try:
         yield Place(server, await server.start())
@@ -334,3 +334,94 @@ def test_a_client_that_dies_frees_its_session(tmp_path: Path) -> None:
                             return
                         except ConnectionClosed:
                             assert again.close_code == 1011, "until what the dead one sent is read"
+
+
+async def turn_by_sdk(place: Place, config: types.LiveConnectConfigDict, said: str = "hello") -> dict[str, Any]:
+    """What an unmodified program makes of one turn."""
+    found: dict[str, Any] = {"audio": 0, "heard": "", "words": "", "calls": [], "cancelled": [], "turns": 0}
+    async with (
+        asyncio.timeout(15),
+        place.sdk().aio.live.connect(model="gemini-3.8-live", config=config) as session,
+    ):
+        await session.send_realtime_input(text=said)
+        while not found["turns"]:
+            async for message in session.receive():
+                found["audio"] += len(message.data or b"")
+                content = message.server_content
+                if content and content.output_transcription:
+                    found["words"] += content.output_transcription.text or ""
+                if content and content.interrupted:
+                    found["interrupted"] = True
+                if content and content.turn_complete:
+                    found["turns"] += 1
+                    found["reason"] = content.turn_complete_reason
+                if message.tool_call:
+                    found["calls"] += [call.id for call in message.tool_call.function_calls or []]
+                if message.tool_call_cancellation:
+                    found["cancelled"] += message.tool_call_cancellation.ids or []
+                if message.usage_metadata:
+                    found["usage"] = message.usage_metadata.total_token_count
+    return found
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "{when: turn, answer: {bundled: true}}",
+        "{when: turn, answer: {speed: burst, chunk_bytes: [2, 4, 960]}}",
+        "{when: turn, answer: {speed: burst, chunk_bytes: [2400, 96000]}}",
+        "{when: setup, unknown_fields: true}",
+        "{when: setup, send: [{serverContent: {}}, {}]}",
+    ],
+)
+def test_the_sdk_gets_the_whole_answer_however_oddly_it_comes(tmp_path: Path, fault: str) -> None:
+    async def scene() -> None:
+        async with serving(tmp_path, fault) as place:
+            found = await turn_by_sdk(
+                place, {"output_audio_transcription": {}, "response_modalities": [types.Modality.AUDIO]}
+            )
+            assert (found["audio"], found["words"]) == (83_968, "Last entry is at five.")
+            assert found["usage"] > 0
+            if "unknown_fields" in fault:
+                assert found["reason"] == "REASON_OF_TOMORROW"
+
+    asyncio.run(scene())
+
+
+def test_the_sdk_gets_an_empty_turn_and_one_that_ends_too_early(tmp_path: Path) -> None:
+    faults = ("{when: turn, nth: 1, answer: {kind: empty}}", "{when: turn, nth: 2, answer: {kind: early}}")
+
+    async def scene() -> None:
+        async with serving(tmp_path, *faults) as place:
+            for _ in faults:
+                assert (await turn_by_sdk(place, {}))["audio"] == 0, "the turn was over before any sound came"
+
+    asyncio.run(scene())
+
+
+def test_the_sdk_sees_a_call_repeated_and_cancelled(tmp_path: Path) -> None:
+    more = "text: [{match: order, call: {function: '*'}, say: a}]\n"
+    faults = ("{when: tool, tool: repeated}", "{when: tool, after_ms: 50, tool: cancelled}")
+    declared = types.FunctionDeclaration(name="get_order_status", behavior=types.Behavior.BLOCKING)
+
+    async def scene() -> None:
+        (tmp_path / "orders").mkdir()
+        async with serving(tmp_path / "orders", *faults, more=more, script=SCRIPT.partition("text:")[0]) as place:
+            tools = [types.Tool(function_declarations=[declared])]
+            found = await turn_by_sdk(place, {"tools": tools}, "where is my order")
+            assert found["calls"] == ["function-call-1"] * 2
+            assert found["cancelled"] == ["function-call-1"]
+            assert found["interrupted"]
+
+    asyncio.run(scene())
+
+
+def test_a_wedged_session_as_the_sdk_sees_it(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with serving(tmp_path, "{when: turn, nth: 1, wedged: true}") as place:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(1):
+                    await turn_by_sdk(place, {})
+            assert (await turn_by_sdk(place, {}))["audio"] == 83_968, "a fresh session is well"
+
+    asyncio.run(scene())
