@@ -28,7 +28,10 @@ _NS = 1_000_000_000
 
 @dataclass(frozen=True)
 class BudgetOptions:
-    """Hard caps in dollars. The turn under way is finished, then the machine says goodbye and closes the line."""
+    """Hard caps in dollars. The turn under way is finished, then the machine says goodbye and closes the line.
+
+    At the simulator it is counted as if it were the service.
+    """
 
     visit_usd: Annotated[float, Range(0.001, 100_000)] | None = None
     """Of one visit; null: none."""
@@ -60,7 +63,8 @@ class Budget:
     # The service
 
     def line_up(self, *, resumed: bool) -> None:
-        """Another line: the service counts anew."""
+        """Another line: the service counts anew, and says no more of what the one before was lost with."""
+        self._count(self._meter.unreported())
         self._meter.line_up(resumed=resumed)
 
     def received(self, *, audio_s: float = 0.0, letters: int = 0) -> None:
@@ -73,24 +77,7 @@ class Budget:
 
     def reported(self, usage: m.Usage) -> None:
         """The service has counted."""
-        news = self._meter.reported(usage)
-        if not news.total:
-            return
-        spent, usd, unpriced = self._memory.spent, 0.0, 0
-        self._turn_day(self._today())
-        for way, counts in (("in", news.taken), ("out", news.given)):
-            for kind, count in counts.items():
-                each = self._price.of(way, kind) if self._price is not None else None
-                usd += count * (each or 0.0)
-                unpriced += count if each is None else 0
-                cost = None if each is None else count * each
-                self._memory.use(UsageLine(spent.day, self._model, way, kind, count, cost))
-        spent.visit_usd += usd
-        spent.day_usd += usd
-        spent.visit_unpriced += unpriced
-        spent.day_unpriced += unpriced
-        self._untold += news
-        self._untold_usd = None if unpriced or self._untold_usd is None else self._untold_usd + usd
+        self._count(self._meter.reported(usage))
 
     # What is said of it
 
@@ -181,6 +168,25 @@ class Budget:
         if self._memory.spent.day == before or not before:
             return []
         return [Note("a new day", {"day": self._memory.spent.day, "before": before}), Save()]
+
+    def _count(self, news: Tokens) -> None:
+        if not news.total:
+            return
+        spent, usd, unpriced = self._memory.spent, 0.0, 0
+        self._turn_day(self._today())
+        for way, counts in (("in", news.taken), ("out", news.given)):
+            for kind, count in counts.items():
+                each = self._price.of(way, kind) if self._price is not None else None
+                usd += count * (each or 0.0)
+                unpriced += count if each is None else 0
+                cost = None if each is None else count * each
+                self._memory.use(UsageLine(spent.day, self._model, way, kind, count, cost))
+        spent.visit_usd += usd
+        spent.day_usd += usd
+        spent.visit_unpriced += unpriced
+        spent.day_unpriced += unpriced
+        self._untold += news
+        self._untold_usd = None if unpriced or self._untold_usd is None else self._untold_usd + usd
 
     def _turn_day(self, today: str, since_s: float = 0.0) -> None:
         spent = self._memory.spent

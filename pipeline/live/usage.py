@@ -79,6 +79,14 @@ class Meter:
         """Reports are taken for sums of the session."""
         return self._sums
 
+    def unreported(self) -> Tokens:
+        """An answer that its line was lost under is billed, but never counted: as much of it as came, and the context
+        that it was given, as far as that was counted before."""
+        if self._turn is not None or not self._own_turn:
+            return Tokens()
+        context = tokens_of(self._line).taken if self._line is not None and not self._sums else {}
+        return Tokens(context, {"other": round(self._own_turn)})
+
     def line_up(self, *, resumed: bool) -> None:
         """Another line. Sums begin anew, but for a session that goes on."""
         self._turn = None

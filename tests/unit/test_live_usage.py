@@ -121,6 +121,21 @@ def test_tokens_add_up() -> None:
     assert AUDIO_PER_S == 25
 
 
+def test_an_answer_that_its_line_was_lost_under_is_counted_as_far_as_it_came() -> None:
+    meter = Meter()
+    meter.line_up(resumed=False)
+    meter.received(audio_s=2)
+    assert meter.unreported() == Tokens({}, {"other": 50})
+    meter.reported(report(300, 50, prompt_by_modality={"audio": 300}))
+    assert meter.unreported().total == 0, "counted"
+    meter.turn_complete()
+    assert meter.unreported().total == 0, "over"
+    meter.received(audio_s=1, letters=20)
+    assert meter.unreported() == Tokens({"audio": 300}, {"other": 30})
+    meter.line_up(resumed=True)
+    assert meter.unreported().total == 0
+
+
 # Prices
 
 
