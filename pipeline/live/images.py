@@ -20,7 +20,8 @@ STALE_NS = 10_000_000_000
 FRESH_NS = 2_000_000_000
 """One that was taken longer before somebody came may show who was here before."""
 CAPPED_S = 105.0
-"""With pictures, and without compression, a session ends after two minutes: it is renewed before."""
+"""With pictures, and without compression, a session ends after two minutes, over all its connections: before that a
+fresh one takes its place, which is told what was said."""
 
 Dropped = Literal["newer", "stale", "too large", "no jpeg", "left"]
 

@@ -16,6 +16,8 @@ MARGIN_S = 1.0
 """Before the line ends, end it: a roll takes less, and nothing is under way on a line that we close."""
 HANDLE_S = 3.0
 """A gap waits so long for a handle that knows of the last turn: the service gives it shortly after."""
+CAPPED = "what it carries ends a session soon"
+"""Why a line is changed whose session must not be resumed: its time runs over all its connections."""
 CAPPED_LATE_S = 15.0
 """A line whose end comes into sight only now looks so long for a gap."""
 SHORTEST_S = 60.0
@@ -84,7 +86,7 @@ class Lifetime:
         if self._told_ns is not None:
             end_ns, search_ns, why = self._told_ns, now_ns, "the service will hang up"
         elif (own_ns := self._own_end_ns) is not None:
-            end_ns, why = own_ns, "it is as old as lines become"
+            end_ns, why = own_ns, CAPPED if own_ns == self._capped_ns else "it is as old as lines become"
             search_ns = end_ns - min(int(SEARCH_S * _NS), (end_ns - self._up_ns) // 4)
         else:
             return ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipeline.live.calls import Calls
 from pipeline.live.effects import Dial, Effect, HangUp, Note, Renew
 from pipeline.live.functions import Functions
-from pipeline.live.lifetime import Lifetime, Moment
+from pipeline.live.lifetime import CAPPED, Lifetime, Moment
 from pipeline.live.liveness import Liveness
 from pipeline.live.parts import Parts
 from pipeline.live.want import Want
@@ -89,6 +89,8 @@ class Tending:
         heard = not busy and not playing
         resumable = not self._resumes or parts.resumption.handle is not None
         if why := self._lifetime.roll(now_ns, Moment(self._received, heard, resumable)):
+            if why == CAPPED:
+                parts.memory.forget_handle()  # a fresh session, seeded, has its time before it
             return [Renew(why)]
         return [Renew("the functions have changed")] if heard and self._functions.outdated else []
 

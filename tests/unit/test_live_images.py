@@ -8,8 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.live.conversation import Conversation
+from pipeline.live.effects import Renew
 from pipeline.live.images import CAPPED_S, EVERY_NS, FRESH_NS, LARGEST_BYTES, STALE_NS, Images, size_of, unfit
-from pipeline.live.lifetime import Lifetime, Moment
+from pipeline.live.lifetime import CAPPED, Lifetime, Moment
+from pipeline.live.memory import Memory
+from pipeline.live.messages import Handle
 from pipeline.live.setup import compresses
 
 pytestmark = pytest.mark.unit
@@ -112,7 +116,7 @@ def test_a_line_that_carries_pictures_without_compression_is_renewed_in_time() -
     assert not lifetime.roll(60 * S, gap)
     assert lifetime.roll(100 * S, gap)
     assert not lifetime.roll(100 * S, none)
-    assert lifetime.roll(int(CAPPED_S) * S, none)
+    assert lifetime.roll(int(CAPPED_S) * S, none) == CAPPED
     lifetime.line_up(200 * S)
     assert not lifetime.roll(400 * S, gap), "this one carries none"
     lifetime.cap(400 * S, CAPPED_S)
@@ -121,3 +125,15 @@ def test_a_line_that_carries_pictures_without_compression_is_renewed_in_time() -
     assert lifetime.roll(415 * S, none)
     compressed, plain = {"context_window_compression": {"sliding_window": {}}}, {"context_window_compression": {}}
     assert (compresses(compressed), compresses(plain), compresses({})) == (True, False, False)
+
+
+def test_the_session_that_follows_is_a_fresh_one_that_is_told_what_was_said() -> None:
+    talk = Conversation(Memory(), lifetime_s=570.0)
+    talk.start(0)
+    talk.line_up(0, (), resumed=True)
+    talk.received(S, Handle("h", True))
+    assert talk.resumption.handle == "h"
+    talk.cap_line(S, CAPPED_S)
+    effects = [effect for second in range(2, 110) for effect in talk.tick(second * S) if isinstance(effect, Renew)]
+    assert effects[0] == Renew(CAPPED)
+    assert talk.resumption.handle is None
