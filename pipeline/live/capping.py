@@ -65,7 +65,7 @@ class Capping:
         self._want.hold("capped")
         reached = Note("capped", {"reason": parts.budget.reason}, "warning")
         effects = self._course.changes(parts.turns.abandon(now_ns, "capped"), now_ns)
-        effects += parts.downlink.silence(now_ns)
+        effects += parts.downlink.silence(now_ns, "capped")
         effects += self._course.answered(parts.uplink.seen_t)
         if parts.visit.id is not None:
             self._said_ns = now_ns

@@ -251,7 +251,7 @@ class Course:
         """The visit is over; nothing of it is kept."""
         parts = self._parts
         effects = self.changes(parts.turns.abandon(now_ns), now_ns)
-        effects += parts.downlink.silence(now_ns)
+        effects += parts.downlink.silence(now_ns, "visit_over")
         effects.append(self.tell_visit(open_=False))
         parts.memory.forget_visit()
         parts.transcript.forget()

@@ -56,10 +56,10 @@ class Downlink:
         self._odd = b""
         return self._flush("barge_in", now_ns) if self.epochs.barge_in(now_ns) else []
 
-    def silence(self, now_ns: int) -> list[Effect]:
-        """Whoever it was said to has left: nobody else is to hear the rest."""
+    def silence(self, now_ns: int, cause: str) -> list[Effect]:
+        """Nobody is to hear the rest: whoever it was said to has left, or it takes too long."""
         self._odd = b""
-        return self._flush("visit_over", now_ns) if self.epochs.silence() else []
+        return self._flush(cause, now_ns) if self.epochs.silence() else []
 
     def cut_off(self) -> None:
         """The generation is over: by the service's word, or with the line."""

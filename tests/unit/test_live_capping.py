@@ -89,7 +89,7 @@ def test_an_answer_without_an_end_is_cut() -> None:
             break
     assert shop.played() == ["goodbye"]
     assert shop.talk.told("turn_ended")[-1]["reason"] == "capped"
-    assert shop.talk.told("flush"), "what was not heard is not heard any more"
+    assert shop.talk.told("flush")[-1]["cause"] == "capped", "what was not heard is not heard any more"
 
 
 def test_who_speaks_to_it_is_told_and_not_answered_tomorrow() -> None:
