@@ -23,6 +23,8 @@ COMMANDS = {
     "unmute": "open the microphone again",
     "volume": "set the speaker's volume, 0-100",
     "restart": "restart one stage",
+    "swap": "give a stage another recipe while the conversation goes on",
+    "reload": "take up the changed configuration of the running pipeline",
     "stop": "stop the running pipeline in order",
     "doctor": "say what would stop this machine from talking, and the remedy",
     "simulate": "run the Live API server alone",

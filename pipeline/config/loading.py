@@ -51,6 +51,7 @@ def load(
         config_dir=file.parent,
         log=top.log,
         budget_ms=top.budget_ms,
+        sets=tuple(sets),
         version=top.version,
         settings=tuple(settings(tree, top, stages, described)),
     )

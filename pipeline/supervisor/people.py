@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 
+from pipeline.supervisor.changes import Changes, Unfit, table_of
 from pipeline.supervisor.control import Word
 from pipeline.supervisor.settings import Settings, is_percent
 from pipeline.supervisor.supervisor import Supervisor
@@ -34,6 +35,7 @@ class People:
         stop: Callable[[str], None],
     ) -> None:
         self._supervisor, self._settings, self._status, self._stop = supervisor, settings, status, stop
+        self._changes = Changes(supervisor)
         self._commands: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
             "status": lambda fields: self._status(),
             "stop": self._stop_all,
@@ -42,6 +44,8 @@ class People:
             "unmute": lambda fields: self._mute(False),
             "volume": self._volume,
             "say": self._say,
+            "swap": self._swap,
+            "reload": self._reload,
             "play": self._play,
         }
 
@@ -73,6 +77,24 @@ class People:
             raise Refused(f"{slot.name} is stopping already")
         self._supervisor.restart(slot)
         return {}
+
+    def _swap(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            self._changes.swap(table_of(fields.get("table")))
+        except Unfit as error:
+            raise Refused(str(error)) from error
+        return {}
+
+    def _reload(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        tables = fields.get("tables")
+        if not isinstance(tables, list) or not tables:
+            raise Refused("expected the tables of all stages")
+        try:
+            found = self._changes.reload([table_of(table) for table in tables])
+        except Unfit as error:
+            raise Refused(str(error)) from error
+        names = {"added": found.added, "changed": found.changed}
+        return {"removed": list(found.removed), **{key: [table.name for table in it] for key, it in names.items()}}
 
     def _mute(self, muted: bool) -> dict[str, Any]:
         self._settings.muted = muted

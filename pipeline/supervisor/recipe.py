@@ -43,9 +43,9 @@ class Recipe:
     """Its stdout is the supervisor's; otherwise it goes where its stderr goes."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Wiring:
-    """What is the same for every stage of a pipeline."""
+    """What is the same for every stage of a pipeline. `pipeline` is another one after a reload."""
 
     pipeline: Pipeline
     run_dir: Path

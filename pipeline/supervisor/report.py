@@ -47,6 +47,7 @@ def stage_status(slot: Slot, now: float) -> dict[str, Any]:
         "inst": slot.inst,
         "restarts": slot.restarts,
         "required": slot.rules.required,
+        "swap": slot.outcome,
         "uptime_s": round(now - run.started, 1) if run else None,
         "beat_age_s": round(now - run.pulse.last_beat, 2) if run and run.pulse.last_beat is not None else None,
         **slot.counters,
@@ -78,4 +79,6 @@ def connection(wiring: Wiring, slots: Iterable[Slot], verdict: str = "") -> dict
         "pids": {slot.name: slot.run.child.pid for slot in slots if slot.run},
         "insts": {slot.name: slot.inst for slot in slots if slot.run},
         "verdict": verdict,
+        "config": str(wiring.pipeline.file),
+        "sets": list(wiring.pipeline.sets),
     }

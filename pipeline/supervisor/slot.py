@@ -52,6 +52,11 @@ class Run:
         return Exit(status, self.started, live_s, self.hang, self.owns_device, self.bye)
 
 
+def rules_of(table: StageTable) -> Rules:
+    """How its deaths are met."""
+    return Rules(table.required, table.restart.burst, table.restart.window_s, table.name == "session")
+
+
 @dataclass
 class Slot:
     """One line of the supervisor's table."""
@@ -71,16 +76,27 @@ class Slot:
     restarts: int = 0
     stopping: bool = False
     """Whatever it exits with now was asked for."""
+    removed: bool = False
+    """Once it has stopped, it is no more part of the pipeline."""
     start_again: bool = False
     """Once it has stopped, start it: somebody asked for a restart."""
     down_since: float | None = None
     """When its process ended, until the next one is live."""
     pending: Timer | None = None
     """Its next start."""
+    previous: StageTable | None = None
+    """What comes back if the present table's process fails before `trial_until`; None: the table has proven itself."""
+    trial_until: float = 0.0
+    outcome: str = ""
+    """What the last swap that somebody asked for came to."""
     told: dict[str, Any] = field(default_factory=dict)
     """The last `event.stage`."""
     counters: dict[str, Any] = field(default_factory=dict)
     """What its beats tell of its streams and queues."""
+
+    def take(self, table: StageTable) -> None:
+        """Be started by another table from now on."""
+        self.table, self.rules = table, rules_of(table)
 
     @property
     def name(self) -> str:

@@ -20,12 +20,12 @@ from pipeline.supervisor.hearing import Hearing
 from pipeline.supervisor.loop import Loop
 from pipeline.supervisor.printing import Printing
 from pipeline.supervisor.recipe import MARK, Wiring
-from pipeline.supervisor.slot import DEVICE_PLACES, Run, Slot
+from pipeline.supervisor.slot import DEVICE_PLACES, Run, Slot, rules_of
 from pipeline.supervisor.swap import Swaps
 from pipeline.supervisor.telling import Telling
 
 if TYPE_CHECKING:
-    from pipeline.config import StageTable
+    pass
 
 JUDGE_S = 0.1
 GRACE_S = 2.0
@@ -45,7 +45,7 @@ class Supervisor:
 
     def __init__(self, wiring: Wiring, loop: Loop, spawner: Spawner, control: Control, bus: Producer) -> None:
         self.wiring, self.loop = wiring, loop
-        self.slots = {table.name: _slot(table) for table in wiring.pipeline.stages}
+        self.slots = {table.name: Slot(table, rules_of(table)) for table in wiring.pipeline.stages}
         self.telling = Telling(wiring, bus, self.slots)
         self.hearing = Hearing(control, loop, self.telling, self.slots)
         self.on_exit: Callable[[Slot], None] = lambda slot: None
@@ -106,6 +106,7 @@ class Supervisor:
     def _take_over(self, slot: Slot, run: Run) -> None:
         """The process that was primed ahead becomes the stage's."""
         slot.run, slot.incoming = run, None
+        self.swaps.taken_over(slot)
         if run.pulse.deadline is not None:
             self.hearing.show_start(slot, "starting")  # not primed yet: `go` follows its word
             return
@@ -261,6 +262,9 @@ class Supervisor:
             if slot.start_again:
                 slot.stopping = False
                 self.start(slot)
+            elif slot.removed:
+                del self.slots[slot.name]
+                self.telling.state(slot, "ended", "removed from the configuration")
             else:
                 self.on_exit(slot)
             return
@@ -274,6 +278,10 @@ class Supervisor:
         self._decide(slot, run.exit(status, self.loop.clock()))
 
     def _decide(self, slot: Slot, exit: policy.Exit) -> None:
+        if self.swaps.failed(slot, exit.bye or exit.hang or policy.how_it_ended(exit.status)):
+            slot.restarts += 1
+            self.start(slot)
+            return
         now, systemd = self.loop.clock(), "NOTIFY_SOCKET" in os.environ
         action = policy.decide(slot.rules, slot.history, exit, now, dice=random.random(), under_systemd=systemd)
         slot.history = action.history
@@ -307,8 +315,3 @@ class Supervisor:
         children.orphans(self._known_pids())
         self._sweeper.revive()
         self.loop.after(TIDY_S, self._tidy_again)
-
-
-def _slot(table: StageTable) -> Slot:
-    rules = policy.Rules(table.required, table.restart.burst, table.restart.window_s, table.name == "session")
-    return Slot(table, rules)

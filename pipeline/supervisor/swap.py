@@ -3,6 +3,7 @@ old one stops and the new one is told to go. Whoever dies meanwhile is followed 
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable
@@ -18,10 +19,13 @@ from pipeline.supervisor.children import NoSuchProgram
 from pipeline.supervisor.slot import Run, Slot
 
 if TYPE_CHECKING:
+    from pipeline.config import StageTable
     from pipeline.supervisor.supervisor import Supervisor
 
 LOOK_S = 0.2
 """Between two looks at swaps under way."""
+TRIAL_S = 5.0
+"""Another recipe that fails within so long of taking over is taken back."""
 AGE_S = 5.0
 """Between two looks at sizes and ages."""
 TOPICS = ("event.speech_started", "event.speech_ended", "event.turn_started", "event.turn_ended", "event.heard")
@@ -43,11 +47,18 @@ class Swaps:
         """Begin to look at sizes and ages."""
         self._supervisor.loop.after(AGE_S, self._age)
 
-    def begin(self, slot: Slot, reason: str) -> bool:
-        """Prime a second process for a stage; it takes over when nobody speaks. False if one is being swapped."""
+    def begin(self, slot: Slot, reason: str, table: StageTable | None = None) -> bool:
+        """Prime a second process for a stage; it takes over when nobody speaks. False if one is being swapped.
+
+        `table`: another recipe, that somebody asked for. It takes over as soon as it is primed (session: in a gap), and
+        is taken back if it fails before or within TRIAL_S.
+        """
         if self._slot is not None or slot.run is None or slot.stopping:
             return False
         self._slot, self._reason = slot, reason
+        if table is not None:
+            slot.previous, slot.outcome, slot.trial_until = slot.table, "priming", math.inf
+            slot.take(table)
         log.info("stage is to be replaced", stage=slot.name, reason=reason)
         if slot.run.connected:  # who never spoke on control can't be primed ahead: it is restarted when it is quiet
             try:
@@ -64,7 +75,32 @@ class Swaps:
         if (run := slot.incoming) is not None:
             run.child.kill_group()
         if self._slot is slot:
-            self._end("")
+            self._end("it is stopping" if slot.previous is not None else "")
+
+    def taken_over(self, slot: Slot) -> None:
+        """The new process has the place: its trial begins."""
+        if slot.previous is not None and slot.trial_until == math.inf:
+            slot.outcome = "on trial"
+            slot.trial_until = self._supervisor.loop.clock() + TRIAL_S
+            self._supervisor.loop.after(TRIAL_S, lambda: self._prove(slot))
+
+    def failed(self, slot: Slot, how: str) -> bool:
+        """A process of the stage has died: True if it was on trial. Then the recipe before it holds again."""
+        if slot.previous is None or slot.trial_until == math.inf:
+            return False
+        self._take_back(slot, how)
+        return True
+
+    def _prove(self, slot: Slot) -> None:
+        if slot.previous is not None and self._supervisor.loop.clock() >= slot.trial_until:
+            slot.previous, slot.outcome = None, "done"
+            log.info("stage swapped", stage=slot.name, recipe=slot.table.use or slot.table.command)
+
+    def _take_back(self, slot: Slot, why: str) -> None:
+        assert slot.previous is not None
+        log.error("swap taken back", stage=slot.name, reason=why)
+        slot.take(slot.previous)
+        slot.previous, slot.outcome = None, f"taken back: {why}"
 
     def incoming_ended(self, slot: Slot) -> None:
         """The new process ended before its time: the old one stays."""
@@ -90,11 +126,14 @@ class Swaps:
             self._supervisor.loop.after(LOOK_S, self._look)
             return
         primed = slot.incoming is None or slot.incoming.pulse.deadline is None
-        if not listening.quiet() or not primed:
+        soon = slot.previous is not None and slot.name != "session"
+        if not (soon or listening.quiet()) or not primed:
             self._supervisor.loop.after(LOOK_S, self._look)
             return
         reason = self._reason
         self._end("")
+        if slot.incoming is None:  # nothing could be primed ahead: what is started next is the new one
+            self.taken_over(slot)
         slot.restarts += 1
         slot.down_since = slot.down_since or now
         slot.start_again = True
@@ -111,6 +150,8 @@ class Swaps:
         self._done_at[slot.name] = self._supervisor.loop.clock()
         if why:
             log.warning("stage not replaced", stage=slot.name, reason=why)
+            if slot.previous is not None and slot.trial_until == math.inf:
+                self._take_back(slot, why)
 
     def _age(self) -> None:
         now = self._supervisor.loop.clock()

@@ -53,22 +53,27 @@ class Watching:
         self.journal = Journal(wiring.state_dir / "incidents.jsonl")
         self._latency = Latency(wiring.pipeline.budget_ms)
         self.usage: Mapping[str, Any] = {}
-        self._endpoints = {name: end for name, end in wiring.peers().items() if name != "supervisor"}
-        self._consumers: list[Consumer] = []
+        self._wiring = wiring
+        self._consumers: dict[str, Consumer] = {}
         self._told: tuple[str, str] = ("", "")
         self.changed: Callable[[], None] = lambda: None
         """Called when the verdict has changed."""
 
     def open(self) -> None:
-        """Join every stage and begin to look."""
-        topics = [f"event.{name}" for name in HEARD]
-        self._consumers = [Consumer(None, endpoint, topics) for endpoint in self._endpoints.values()]
+        """Begin to look."""
         self._look()
+
+    def _join(self) -> None:
+        """Whoever is new since a reload too."""
+        topics = [f"event.{name}" for name in HEARD]
+        for name, endpoint in self._wiring.peers().items():
+            if name not in self._consumers and name != "supervisor":
+                self._consumers[name] = Consumer(None, endpoint, topics)
 
     def close(self) -> None:
         """Write down what is under way, leave everybody."""
         self.journal.write(self._incidents.finished(time.monotonic_ns()) + self._incidents.unfinished())
-        for consumer in self._consumers:
+        for consumer in self._consumers.values():
             consumer.close()
 
     def stage(self, name: str, state: str, reason: str) -> None:
@@ -101,7 +106,8 @@ class Watching:
 
     def _look(self) -> None:
         now_ns = time.monotonic_ns()
-        for consumer in self._consumers:
+        self._join()
+        for consumer in self._consumers.values():
             consumer.drain(now_ns)
             for _ in range(AT_ONCE):
                 if (heard := consumer.next()) is None:

@@ -1,0 +1,62 @@
+"""What `swap` and `reload` share: the configuration of a running pipeline, validated here, in its own environment."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pipeline import places
+from pipeline.cli.run import with_screen
+from pipeline.config import ConfigErrors, Pipeline, load
+from pipeline.supervisor.client import NoAnswer, ask
+
+WAIT_S = 90.0
+"""For a gap in the conversation, a slow import, the trial."""
+SETTLED = ("done", "taken back", "given up")
+
+
+def configuration(run_dir: Path, sets: Sequence[str] = ()) -> Pipeline | None:
+    """The pipeline as its file is now, `sets` laid over it. None after saying on stderr what is wrong with it.
+
+    Read with the environment that the pipeline was started in: its keys decide what `service: auto` means.
+    """
+    connection = json.loads(places.connection_file(run_dir).read_text())
+    environ = _environ_of(int(connection["pid"]))
+    try:
+        return with_screen(load(connection["config"], [*connection["sets"], *sets], environ))
+    except ConfigErrors as error:
+        print(error, file=sys.stderr)
+        return None
+
+
+def as_message(pipeline: Pipeline, name: str) -> dict[str, Any]:
+    """A stage's table as control carries it."""
+    return asdict(pipeline.stage(name))
+
+
+def outcome(run_dir: Path, name: str) -> str:
+    """What a swap came to, as soon as it is known; empty if that took too long."""
+    until = time.monotonic() + WAIT_S
+    while time.monotonic() < until:
+        try:
+            said = str(ask(run_dir, "status")["stages"].get(name, {}).get("swap", ""))
+        except (NoAnswer, KeyError):
+            said = ""
+        if said.startswith(SETTLED):
+            return said
+        time.sleep(0.1)  # between looks at another process
+    return ""
+
+
+def _environ_of(pid: int) -> dict[str, str]:
+    try:
+        words = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return dict(os.environ)
+    return dict(os.fsdecode(word).split("=", 1) for word in words if b"=" in word)

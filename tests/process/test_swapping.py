@@ -1,0 +1,103 @@
+"""Another recipe for a stage, and another configuration, while the conversation goes on."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.rig.machine import ROOT, Machine
+
+pytestmark = [pytest.mark.process, pytest.mark.timeout(240)]
+
+VOICES = ROOT / "tests" / "recordings"
+STAGES = """
+from pipeline import Audio, Stage
+from pipeline.stages.frontend import Frontend
+
+
+class Through(Stage):
+    emits = ("voice",)
+    db: float = 0.0
+
+    def on_audio(self, audio: Audio) -> None:
+        self.emit("voice", audio)
+
+
+class Dies(Through):
+    def on_audio(self, audio: Audio) -> None:
+        raise ValueError("this one is no good")
+
+
+class NeverReady(Through):
+    def prime(self) -> None:
+        raise RuntimeError("not even primed")
+
+
+class Mine(Frontend):
+    pass
+"""
+CONFIG = f"""
+extends: demo.yaml
+stages:
+  simulator: {{script: {ROOT}/tests/rig/short_answers.yaml, notice: false}}
+  capture: {{files: [{", ".join(30 * [f"{VOICES}/not_ill_disposed.wav"])}], gap_s: 2.0}}
+  through: {{use: "mine:Through", inputs: {{voice: frontend/voice}}}}
+  session: {{inputs: {{voice: through/voice}}}}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "mine.py").write_text(STAGES)
+    (tmp_path / "kiosk.yaml").write_text(CONFIG)
+    return tmp_path
+
+
+def test_stages_are_swapped_taken_back_and_reloaded_while_it_talks(folder: Path) -> None:
+    with Machine(folder / "home", str(folder / "kiosk.yaml")) as machine:
+        machine.until(lambda: machine.events("turn_ended", kind="speech", outcome="answered"))
+        before = machine.processes()
+
+        argv = [sys.executable, "-m", "pipeline", "swap", "frontend", "--use", "mine:Mine"]
+        with subprocess.Popen(argv, env=machine.environ, text=True, stdout=subprocess.PIPE) as swap:
+            machine.until(lambda: swap.poll() is not None)
+            assert swap.communicate() == ("frontend: done\n", None)
+        assert machine.processes()["frontend"] != before["frontend"]
+        machine.until(
+            lambda: [
+                e
+                for e in machine.events("replayed", stream="voice")
+                if e.inst == machine.connection()["insts"]["frontend"]
+            ]
+        )
+        lost = [e.body["lost_ms"] for e in machine.events("replayed", stream="voice") if e.src == "frontend"]
+        assert lost[-1] == 0, "nobody who reads it misses a block"
+        assert {name: pid for name, pid in machine.processes().items() if name != "frontend"} == {
+            name: pid for name, pid in before.items() if name != "frontend"
+        }
+
+        done = machine.command("swap", "through", "--use", "mine:Dies")
+        assert done.returncode == 1
+        assert "taken back: crashed: ValueError: this one is no good" in done.stdout
+        done = machine.command("swap", "through", "--use", "mine:NeverReady")
+        assert done.returncode in (1, 78)
+        assert machine.command("swap", "through", "--use", "mine:Nobody").returncode == 78
+        assert machine.command("swap", "nobody", "--use", "mine:Through").returncode != 0
+
+        config = folder / "kiosk.yaml"
+        good = config.read_text()
+        config.write_text(good + "  extra: {use: 3}\n")
+        assert machine.command("reload").returncode == 78
+        pids = machine.processes()
+        config.write_text(good.replace('{use: "mine:Through",', '{use: "mine:Through", db: 3,'))
+        done = machine.command("reload")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "through: done" in done.stdout
+        machine.pump()
+        assert machine.processes()["through"] != pids["through"]
+        assert machine.processes()["session"] == pids["session"], "what did not change is left alone"
+        so_far = len(machine.events("turn_ended", kind="speech", outcome="answered"))
+        machine.until(lambda: len(machine.events("turn_ended", kind="speech", outcome="answered")) > so_far)
