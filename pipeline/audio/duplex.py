@@ -7,7 +7,7 @@ faded, and a sample keeps its time through all of it.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -48,6 +48,17 @@ class Canceller(Protocol):
     def cancel(self, mic: Samples, played: Samples) -> Samples:
         """10 ms at 16 kHz: microphone and speaker at the same time, shape (160,) int16 each; the microphone without
         the speaker, shape (160,)."""
+
+
+def _as_samples(out: Any) -> Samples:
+    """What a canceller gave, as 160 samples: floats are rounded, NaN is silence. ValueError for another shape."""
+    found = np.asarray(out)
+    if found.shape != (FRAME,):
+        raise ValueError(f"aec: expected {FRAME} samples from `cancel`, got the shape {found.shape}")
+    if found.dtype == np.int16:
+        return found
+    finite = np.nan_to_num(found.astype(np.float64), nan=0.0, posinf=32767, neginf=-32768)
+    return np.clip(np.rint(finite), -32768, 32767).astype(np.int16)
 
 
 def _mixed(before: Samples, after: Samples) -> Samples:
@@ -150,7 +161,7 @@ class Duplex:
         """One frame through the canceller; the `last` one fades into untouched sound, with all that is owed."""
         raw = np.concatenate((self._past, self._held[:FRAME]))
         played = self._reference.read(self._at + LEAD, FRAME)
-        out = self._canceller.cancel(self._held[:FRAME], played)
+        out = _as_samples(self._canceller.cancel(self._held[:FRAME], played))
         self._learned += bool(np.abs(played).max() > AUDIBLE)
         skipped = min(self._skip, FRAME)
         self._skip -= skipped
