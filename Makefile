@@ -63,11 +63,12 @@ test-fast: lint
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-#   make bench PART=hops          beside its floor, into bench-results/; all parts without PART: half an hour
+#   make bench PART=hops          beside its floor, into bench-results/; all parts without PART: 12 minutes, and half an
+#                                 hour with ARGS=--full; an hour each in peace and beside hogs: PART=calm MINUTES=60
 #   make wheels                   whether an ARM machine finds every pinned library ready built; asks the index
 .PHONY: bench wheels
 bench: setup-test
-	@$(PY) scripts/bench $(PART) $(ARGS)
+	@$(PY) scripts/bench $(PART) $(if $(filter command line,$(origin MINUTES)),--minutes $(MINUTES)) $(ARGS)
 
 wheels: setup-test
 	@$(PY) scripts/wheels $(ARGS)

@@ -39,12 +39,12 @@ class Talker(threading.Thread):
 
 
 def run(room: Room) -> list[Figure]:
-    """Ten times each stage, in a fresh pipeline each time: backoff must not come in."""
+    """Ten times each stage in the full mode, in a fresh pipeline each time: backoff must not come in."""
     took: dict[str, list[float]] = {stage: [] for stage in STAGES}
     never: dict[str, int] = dict.fromkeys(STAGES, 0)
     config = str(ROOT / "scripts/benchmarks/kiosk/devices.yaml")
     with room.sound() as pulse, Listener(pulse.env) as ear:
-        for _ in range(1 if room.quick else 10):
+        for _ in range(room.times(10, 3, 1)):
             home = room.home("hung")
             with Server(home) as server, room.machine(home, config, [], server, pulse) as machine:
                 server.wait(check=machine.check)

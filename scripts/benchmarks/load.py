@@ -72,8 +72,8 @@ def watch(pids: Sequence[int], seconds: int) -> tuple[list[float], list[float]]:
 
 
 def run(room: Room) -> list[Figure]:
-    """A minute of both, and a quarter of the floor (hand-made client and two hops, no device)."""
-    seconds = 5 if room.quick else 60
+    """A minute of both in the full mode, and a quarter of the floor (hand-made client and two hops, no device)."""
+    seconds = room.times(60, 40, 5)
     home = room.home("load")
     config = str(ROOT / "scripts/benchmarks/kiosk/devices.yaml")
     with room.sound() as pulse, Server(home) as server:

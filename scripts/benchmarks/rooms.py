@@ -36,7 +36,14 @@ class Room:
     """What every benchmark is given."""
 
     quick: bool = False
+    full: bool = False
+    minutes: float = 0.5
+    """Of each half of `calm`."""
     _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+
+    def times(self, full: int, usual: int, quick: int) -> int:
+        """How often something is repeated. All parts as usual take 12 minutes together, the full ones half an hour."""
+        return quick if self.quick else full if self.full else usual
 
     def home(self, name: str) -> Path:
         """A folder that goes with the room; the path is short, for a socket's path holds 107 bytes."""

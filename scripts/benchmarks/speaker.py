@@ -115,8 +115,8 @@ def gaps_ms(sound: np.ndarray) -> list[float]:
 
 
 def run(room: Room) -> list[Figure]:
-    """100 answers, as many interruptions, 40 thin answers; the floor every second time."""
-    repetitions = 5 if room.quick else 100
+    """100 answers, 50 interruptions (100 in the full mode), 40 thin answers; the floor each fourth time."""
+    repetitions = room.times(100, 100, 5)
     home = room.home("speaker")
     config = str(ROOT / "scripts/benchmarks/kiosk/speaker.yaml")
     with room.sound() as pulse, Server(home) as server:
@@ -127,9 +127,10 @@ def run(room: Room) -> list[Figure]:
                 ours, theirs = Side(server.wait(check=machine.check)), Side(server.wait(floor=True))
                 time.sleep(3.0)  # the null sinks render ahead until then: nothing measured before is true
                 for number in range(repetitions):
-                    for side in (ours, theirs) if number % 2 == 0 else (ours,):
+                    for side in (ours, theirs) if number % 4 == 0 else (ours,):
                         side.answer(ear, "burst", 0.6)
-                        side.interrupted(ear)
+                        if room.full or number % 2 == 0:
+                            side.interrupted(ear)
                         if number % 5 in (0, 1):
                             side.answer(ear, "thin", 0.4)
                 machine.pump()

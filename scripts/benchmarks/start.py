@@ -12,14 +12,14 @@ from scripts.benchmarks.server import Server
 
 
 def run(room: Room) -> list[Figure]:
-    """40 starts, each after an import."""
+    """40 starts in the full mode, each after an import."""
     imports: list[float] = []
     listening: list[float] = []
     heard: list[float] = []
     config = str(ROOT / "scripts/benchmarks/kiosk/devices.yaml")
     with room.sound() as pulse:
         time.sleep(2.5)  # null sinks render ahead until then
-        for _ in range(3 if room.quick else 40):
+        for _ in range(room.times(40, 15, 3)):
             began = time.monotonic()
             subprocess.run([sys.executable, "-c", "import google.genai"], check=True, cwd=ROOT)
             imports.append((time.monotonic() - began) * 1000)
