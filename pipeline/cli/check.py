@@ -30,6 +30,8 @@ def run(args: argparse.Namespace) -> int:
     except ConfigErrors as error:
         print(error, file=sys.stderr)
         return exits.CONFIG
+    for warning in pipeline.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
     if args.resolved:
         for line in resolved(pipeline.settings):
             print(line)

@@ -25,6 +25,8 @@ class Description:
     reads: tuple[str, ...] | None
     """None: it hears whatever its `inputs:` name, else what it emits."""
     emits: tuple[str, ...]
+    tells: tuple[str, ...] = ()
+    """Events that its source tells by name; `*`: it is built on a stage that ships."""
 
 
 @dataclass(frozen=True)
@@ -63,4 +65,5 @@ def _described(line: dict[str, Any]) -> Described:
         tuple(Field(f["name"], from_json(f["kind"]), f["default"], f["needed"]) for f in line["options"]),
         None if line["reads"] is None else tuple(line["reads"]),
         tuple(line["emits"]),
+        tuple(line.get("tells", ())),
     )

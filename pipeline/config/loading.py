@@ -9,6 +9,7 @@ from pathlib import Path
 from pipeline.config.descriptions import Described, describe_stages
 from pipeline.config.errors import ConfigErrors, Findings
 from pipeline.config.machine import read_stages, read_top
+from pipeline.config.promises import warnings
 from pipeline.config.settings import settings
 from pipeline.config.sources import find, gather
 from pipeline.config.tables import Pipeline
@@ -52,6 +53,7 @@ def load(
         log=top.log,
         budget_ms=top.budget_ms,
         sets=tuple(sets),
+        warnings=tuple(warnings(stages, described)),
         version=top.version,
         settings=tuple(settings(tree, top, stages, described)),
     )

@@ -60,7 +60,8 @@ def describe(cls: type) -> dict[str, Any]:
             for field in options
         ],
         "reads": list(reads) if reads is not None else None if hears else [],
-        "emits": list(emits if emits is not None else _emitted(cls, Stage)),
+        "emits": list(emits if emits is not None else _named_in(cls, Stage, "emit")),
+        "tells": ["*"] if _ships(cls) else list(_named_in(cls, Stage, "tell")),
     }
 
 
@@ -77,8 +78,13 @@ def _declared(cls: type, base: type, name: str) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(streams))
 
 
-def _emitted(cls: type, base: type) -> tuple[str, ...]:
-    """The streams of its `self.emit("…")` lines."""
+def _ships(cls: type) -> bool:
+    """Whether it is, or is built on, a stage of this package."""
+    return any(owner.__module__.startswith("pipeline.stages.") for owner in cls.__mro__)
+
+
+def _named_in(cls: type, base: type, method: str) -> tuple[str, ...]:
+    """The names in its `self.emit("…")` (or another method's) lines."""
     found: dict[str, None] = {}
     for owner in cls.__mro__:
         if issubclass(base, owner):
@@ -90,9 +96,9 @@ def _emitted(cls: type, base: type) -> tuple[str, ...]:
         for call in ast.walk(tree):
             match call:
                 case ast.Call(
-                    func=ast.Attribute(value=ast.Name(id="self"), attr="emit"),
+                    func=ast.Attribute(value=ast.Name(id="self"), attr=called),
                     args=[ast.Constant(value=str(stream)), *_],
-                ):
+                ) if called == method:
                     found[stream] = None
     return tuple(found)
 

@@ -86,6 +86,8 @@ class Pipeline:
     budget_ms: float = 300.0
     """What this machine may add to a turn's latency before it is worth a warning."""
     version: int = 1
+    warnings: tuple[str, ...] = ()
+    """What is lost by how places are filled, a line each."""
     sets: tuple[str, ...] = field(default=(), repr=False)
     """What `--set` laid over the file."""
     settings: tuple[Setting, ...] = field(default=(), repr=False)

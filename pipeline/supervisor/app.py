@@ -91,6 +91,8 @@ class App:
         if self.settings.unfit:
             log.warning("kept settings ignored", error=self.settings.unfit)
         log.info("pipeline starts", name=self.wiring.pipeline.name, pid=os.getpid(), run_dir=str(self.wiring.run_dir))
+        for warning in self.wiring.pipeline.warnings:
+            log.warning("a promise is missing", reason=warning)
         supervisor.telling.settings(self.settings, by="kept")
         try:
             self._spawner.attach(loop)

@@ -32,3 +32,22 @@ def test_null_takes_one_away_and_a_mistake_is_shown_where_it_stands(tmp_path: Pa
         loaded(tmp_path, "health:\n  listn: none\n")
     with pytest.raises(ConfigErrors, match=r"x\.yaml:2: "):
         loaded(tmp_path, "black_box: {minutes: -1}\n")
+
+
+def test_what_a_place_lacks_is_said_with_what_is_lost(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from pipeline import Stage\nfrom pipeline.stages.frontend import Frontend\n\n"
+        "class Ear(Stage):\n    reads = ('mic',)\n    emits = ('voice',)\n\n    def on_audio(self, audio):\n"
+        "        self.tell('speech_started', t=audio.t)\n        self.emit('voice', audio)\n\n"
+        "class Mine(Frontend):\n    pass\n"
+    )
+    said = loaded(tmp_path, 'stages: {frontend: {use: "mine:Ear"}}\n').warnings
+    assert len(said) == 1
+    assert said[0].startswith("stages.frontend: mine:Ear never tells event.speech_ended: no latency")
+    assert loaded(tmp_path, 'stages: {frontend: {use: "mine:Mine"}}\n').warnings == ()
+    assert loaded(tmp_path, "").warnings == ()
+    said = loaded(tmp_path, "stages: {capture: {command: [cat], emits: [mic]}}\n").warnings
+    assert said == (
+        "stages.capture: a program in this place has to bring a memory (`replays`): "
+        "without it what is said while frontend is replaced is lost",
+    )

@@ -1,0 +1,44 @@
+"""What is lost where a place of the pipeline is filled by a stage that lacks a promise of PROTOCOL.md, section 9."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from pipeline.config.descriptions import Described, Description
+from pipeline.config.tables import StageTable
+
+OWES: Final = {
+    "frontend": {
+        "speech_started": "a new session can't replay a question from its start",
+        "speech_ended": "no latency of a turn is known, an idle line is not reopened in time",
+    },
+    "session": {"flush": "speech that was interrupted plays on"},
+    "playback": {"heard": "transcripts run ahead of what was heard, epochs begin anew with a new session"},
+    "tools": {"tool_result": "the model waits for ever"},
+}
+"""Place to the events that it owes, and what is lost without them."""
+MEMORY: Final = {
+    "capture": "what is said while frontend is replaced is lost",
+    "frontend": "what is said while session is away is lost",
+    "session": "a restarted playback falls silent in mid-answer",
+}
+"""What a place must keep for readers that come back; our library does, a program has to by itself."""
+EVERYTHING: Final = "*"
+
+
+def warnings(stages: Sequence[StageTable], described: Mapping[str, Described]) -> Iterator[str]:
+    """One line for each promise that is not seen."""
+    for table in stages:
+        owed = OWES.get(table.name, {})
+        if table.command is not None:
+            kept = {"a memory (`replays`)": MEMORY[table.name]} if table.name in MEMORY else {}
+            for what, lost in {**kept, **{f"event.{name}": lost for name, lost in owed.items()}}.items():
+                yield f"stages.{table.name}: a program in this place has to bring {what}: without it {lost}"
+            continue
+        found = described.get(table.name)
+        if not isinstance(found, Description) or EVERYTHING in found.tells:
+            continue
+        for name, lost in owed.items():
+            if name not in found.tells:
+                yield f"stages.{table.name}: {found.use} never tells event.{name}: {lost}"
