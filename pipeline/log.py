@@ -229,6 +229,16 @@ def _finish(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> tupl
     return (event,), {}
 
 
+def unfit(file: Path) -> str:
+    """Why nothing can be written to a file, with the remedy; "" if it can. Makes its folder where that is missing."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
+    except OSError as error:
+        return f"{error.strerror}: give `log: {{file: …}}` a path that this user may write to"
+    return ""
+
+
 def as_json(event: Mapping[str, Any]) -> str:
     """One line, `timestamp`, `level` and `event` first; what JSON does not know is written as text."""
     first = {key: event[key] for key in ("timestamp", "level", "event") if key in event}

@@ -38,8 +38,9 @@ class AlreadyRunning(PlaceError):
 
     def __init__(self, run: Path, pid: int) -> None:
         by = f"by process {pid}" if pid else "by a process that is just starting"
-        remedy = f"stop it (kill {pid})" if pid else "wait for it"
-        super().__init__(f"{run} is in use {by}: {remedy}, or set PIPELINE_RUN_DIR to another folder for a second one")
+        remedy = f"end it (`voice-pipeline stop`, or kill {pid})" if pid else "wait for it"
+        second = "PIPELINE_RUN_DIR=/another/folder" if "PIPELINE_RUN_DIR" in os.environ else "--set name=another"
+        super().__init__(f"{run} is in use {by}: {remedy}, or start a second one with {second}")
         self.pid = pid
         """0 if it is not known yet."""
 

@@ -6,6 +6,8 @@ A module has `arguments(parser)` and `run(args) -> int`, the exit code.
 import argparse
 import importlib
 
+from pipeline import __version__
+
 COMMANDS = {
     "run": "run a pipeline in the foreground",
     "check": "validate a configuration without key or sound card",
@@ -35,6 +37,7 @@ COMMANDS = {
 def run_command(argv: list[str]) -> int:
     """Parse `argv`, run the command, return its exit code. Usage errors exit with 2, as argparse does."""
     parser = argparse.ArgumentParser(prog="voice-pipeline", description="A voice pipeline that never goes deaf.")
+    parser.add_argument("--version", action="version", version=f"voice-pipeline {__version__}")
     chosen: argparse.ArgumentParser | None = None
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, summary in COMMANDS.items():

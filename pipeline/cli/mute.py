@@ -14,4 +14,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Obey; 0, or 1 if there is nobody to tell."""
-    return running.FAILED if running.command(args, "mute") is None else 0
+    if running.command(args, "mute") is None:
+        return running.FAILED
+    print("muted, also after a restart: `voice-pipeline unmute` opens the microphone again")
+    return 0

@@ -15,4 +15,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0 once it is accepted; `status` shows the rest."""
-    return running.FAILED if running.command(args, "restart", stage=args.stage) is None else 0
+    if running.command(args, "restart", stage=args.stage) is None:
+        return running.FAILED
+    print(f"{args.stage} is restarted: `voice-pipeline status` shows how it goes")
+    return 0

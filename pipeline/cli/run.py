@@ -34,7 +34,11 @@ def run(args: argparse.Namespace) -> int:
     # before all else: it loads while the configuration is read
     launched = zygote_launch.launch(f"{MARK}={mark}") if zygote_launch.possible() else []
 
-    from pipeline import log, places  # log before structlog
+    from pipeline import log, places
+
+    # isort: split
+    import structlog  # after log, which spares it what nobody needs
+
     from pipeline.config.child import by_exec
     from pipeline.config.descriptions import describe_stages
     from pipeline.config.errors import ConfigErrors
@@ -52,7 +56,10 @@ def run(args: argparse.Namespace) -> int:
         with places.RunLock(run_dir):
             state = places.make_state(pipeline.name, run_dir)
             shown = "warning" if sys.stdout.isatty() else "debug"  # the screen tells the rest there
-            log.for_supervisor(pipeline.log.level, pipeline.log.path(state.path), pipeline.log.cap_mb, shown)
+            file = pipeline.log.path(state.path)
+            log.for_supervisor(pipeline.log.level, file, pipeline.log.cap_mb, shown)
+            if file is not None and (unfit := log.unfit(file)):
+                structlog.get_logger().warning("log file unfit, lines are lost", file=str(file), reason=unfit)
             if state.degraded:
                 structlog.get_logger().warning("state directory unfit", reason=state.degraded)
             return app.run(pipeline, run_dir, state.path, spawner, mark)

@@ -15,4 +15,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Obey; 0, or 1 if there is nobody to tell."""
-    return running.FAILED if running.command(args, "say", text=" ".join(args.text)) is None else 0
+    if running.command(args, "say", text=" ".join(args.text)) is None:
+        return running.FAILED
+    print("said to the model")
+    return 0

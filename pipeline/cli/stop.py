@@ -35,4 +35,5 @@ def _wait(run_dir: Path) -> int:
             print(f"the pipeline of {run_dir} (pid {pid}) does not end; see its log", file=sys.stderr)
             return running.FAILED
         time.sleep(LOOK_S)
+    print("stopped")
     return 0

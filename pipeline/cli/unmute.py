@@ -14,4 +14,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Obey; 0, or 1 if there is nobody to tell."""
-    return running.FAILED if running.command(args, "unmute") is None else 0
+    if running.command(args, "unmute") is None:
+        return running.FAILED
+    print("the microphone is open")
+    return 0

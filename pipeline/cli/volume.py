@@ -15,4 +15,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Obey; 0, or 1 if there is nobody to tell or the number is none."""
-    return running.FAILED if running.command(args, "volume", percent=args.percent) is None else 0
+    if running.command(args, "volume", percent=args.percent) is None:
+        return running.FAILED
+    print(f"volume {args.percent}, also after a restart")
+    return 0

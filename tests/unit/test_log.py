@@ -116,3 +116,10 @@ def test_a_stage_writes_json_with_its_name(capfd: pytest.CaptureFixture[str]) ->
     line = json.loads(capfd.readouterr().err)
     assert (line["stage"], line["inst"], line["level"], line["event"]) == ("capture", 7, "error", "stage crashed")
     assert "ValueError: why" in line["exception"]
+
+
+def test_a_log_file_that_cannot_be_written_is_named_with_a_remedy(tmp_path: Path) -> None:
+    assert log.unfit(tmp_path / "logs" / "kiosk.log") == ""
+    assert (tmp_path / "logs").is_dir()
+    (tmp_path / "plain").touch()
+    assert "may write" in log.unfit(tmp_path / "plain" / "kiosk.log")
