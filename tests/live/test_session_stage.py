@@ -38,7 +38,7 @@ def test_what_was_said_before_the_session_was_up_is_answered_to_the_sample(place
         booth.start("simulator")
         booth.until(booth.answered)
         assert holds(booth.received()[0], recording())
-        assert booth.bodies("answered")[0]["t"] >= end_t
+        assert booth.until(lambda: booth.bodies("answered"))[0]["t"] >= end_t
         assert booth.bodies("caption", who="person", final=True)[0]["text"] == "when do you close"
         assert booth.bodies("caption", who="machine", final=True)[0]["text"] == "Goodbye, and enjoy your visit."
         reply = booth.audio("reply")
