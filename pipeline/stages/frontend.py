@@ -46,6 +46,11 @@ TEST_SOUND = "self-test"
 _NS = 1_000_000_000
 
 
+def time_of_day() -> str:
+    """By the clock on the wall, "05:30"."""
+    return time.strftime("%H:%M")
+
+
 class Frontend(Stage):
     """Forwards a block first and judges it after: no decision may cost the voice time."""
 
@@ -301,7 +306,7 @@ class Frontend(Stage):
 
     def _look_at_the_clock(self) -> None:
         """The hour of the day is for people, so the wall clock is asked: one that is set tests once more or less."""
-        now = time.strftime("%H:%M")
+        now = time_of_day()
         if now == self.self_test and self._tested != now and not self._gate.muted and not self._talk.unfinished:
             self._hearing.expect()
             self.tell("play", name=TEST_SOUND, cause="self_test")

@@ -169,7 +169,7 @@ def test_muted_is_silence_that_proves_nothing() -> None:
 
 def test_the_daily_test_sound_must_be_heard(monkeypatch: pytest.MonkeyPatch) -> None:
     now = ["05:29"]
-    monkeypatch.setattr("pipeline.stages.frontend.time.strftime", lambda form: now[0])
+    monkeypatch.setattr("pipeline.stages.frontend.time_of_day", lambda: now[0])
     with Trial(Frontend, self_test="05:30") as trial:
         microphone = Microphone(trial)
         microphone.hear(noise(1, 10))
