@@ -288,7 +288,8 @@ class Machine(RuleBasedStateMachine):
             self.talk.do(core.tool_result(self.talk.now, call, {}))
         if not core.connected:
             self.talk.up()
-        for _ in range(15 * (2 + len(core.turns.waiting) + bool(core.turns.turn))):
+        plays_s = core.downlink.epochs.unheard // 24_000
+        for _ in range(plays_s + 15 * (2 + len(core.turns.waiting) + bool(core.turns.turn))):
             self.talk.voice_to(self.talk.now)  # silence
             self.talk.wait(1.0)
         self.check()
