@@ -22,19 +22,16 @@ class Noise:
         """The lines to log."""
         if now_ns // _NS != self._second:
             self._second, self._left = now_ns // _NS, LINES_A_S
-        *lines, part = (self._part + data).split(b"\n")
-        self._part = part[:LONGEST_LINE]
         kept = []
-        for line in lines:
-            text = line[:LONGEST_LINE].decode("utf-8", "replace").rstrip()
-            if not text:
-                continue
-            if self._left == 0:
-                self.dropped += 1
-                continue
-            self._left -= 1
-            kept.append(text if not self.dropped else f"{text} [{self.dropped} lines before it were dropped]")
-            self.dropped = 0
+        rest = self._part + data
+        while self._left and b"\n" in rest:
+            line, _, rest = rest.partition(b"\n")
+            if text := line[:LONGEST_LINE].decode("utf-8", "replace").rstrip():
+                self._left -= 1
+                kept.append(text if not self.dropped else f"{text} [{self.dropped} lines before it were dropped]")
+                self.dropped = 0
+        self.dropped += rest.count(b"\n")  # at once: a flood has thousands of lines, and each would cost a microsecond
+        self._part = rest[rest.rfind(b"\n") + 1 :][:LONGEST_LINE]
         return kept
 
     def end(self) -> list[str]:

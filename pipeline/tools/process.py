@@ -22,7 +22,7 @@ CODE = Path(__file__).resolve().parents[2]
 OURS = ("PIPELINE_WIRING", "PIPELINE_LIFELINE", "PIPELINE_STAGE", "PIPELINE_INST")
 """Variables that would make a worker pass for its stage."""
 NOISE_S = 0.05
-NOISE_BYTES = 65_536
+NOISE_BYTES = 16_384
 """Read from a worker's stdout and stderr in that time; more waits in the pipe, and so does the worker."""
 POLL_S = 0.2
 """Between two looks whether a worker lives, where the system has no descriptor for that."""
