@@ -7,6 +7,7 @@ from pipeline.simulator.actions import Action, Close, Note, Raw, Send
 from pipeline.simulator.fault import Act, Freeze, GoAway, Handles, Outage, Pongs, Say, Shut, Silent, Unknown
 from pipeline.simulator.faults import MS, Faults
 from pipeline.simulator.fields import flag, items, table, text, words
+from pipeline.simulator.interaction import with_status
 from pipeline.simulator.life import Life
 from pipeline.simulator.memory import Memory, Session
 from pipeline.simulator.refusal import Refused, cut, invalid_argument, unknown_name
@@ -275,6 +276,8 @@ class Conversation:
     def _emit(self, action: Action) -> None:
         if self._closed or (self._silent and isinstance(action, Send | Raw)):
             return
+        if self._life.script.interaction_status != "none" and isinstance(action, Send):
+            action = replace(action, message=with_status(action.message, self._life.script.interaction_status))
         if self._unknown and isinstance(action, Send):
             action = replace(action, message=with_unknown(action.message))
         self._actions.append(action)

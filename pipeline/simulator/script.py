@@ -61,6 +61,7 @@ class Script:
 
     `chunk_bytes` are the sizes in which audio leaves, the last one repeating; `speed` is how much faster than real
     time. `keys` None takes any key that is not empty. `usage`: what token counts cover: `turn`, `cumulative`, `none`.
+    `interaction_status`: where it stands in a message, see interaction.py.
     `state` is a file in which sessions and handles outlive the server.
     `hears_bursts` False: speech that comes faster than real time is heard only if `audioStreamEnd` follows it.
     """
@@ -75,6 +76,7 @@ class Script:
     chunk_bytes: tuple[int, ...] = (2400, 7680, 9600, 15360)
     seed: int = 0
     usage: str = "turn"
+    interaction_status: str = "none"
     state: Path | None = None
     hears_bursts: bool = True
     limits: Limits = field(default_factory=Limits)

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from pipeline.simulator.fault import Fault
+from pipeline.simulator.interaction import PLACES
 from pipeline.simulator.script import Call, Limits, Reply, Script
 from pipeline.simulator.script_faults import read_chunks, read_fault, read_speed
 from pipeline.simulator.script_place import LONGEST_MS, Place, ScriptError
@@ -71,6 +72,7 @@ _KEYS = (
     "seed",
     "limits",
     "usage",
+    "interaction_status",
     "bursts",
     "state",
     "spoken",
@@ -100,6 +102,7 @@ def _script(root: Place, usual: Script) -> Script:
         "limits": _limits,
         "state": lambda place: place.path.parent / place.text(),
         "usage": lambda place: place.one_of(("turn", "cumulative", "none")),
+        "interaction_status": lambda place: place.one_of(PLACES),
         "bursts": lambda place: place.one_of(("heard", "ignored")) == "heard",
         "spoken": lambda place: tuple(_reply(item, ("heard",)) for item in place.items()),
         "text": lambda place: tuple(_reply(item, ("match",)) for item in place.items()),

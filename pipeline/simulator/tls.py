@@ -41,6 +41,9 @@ def server_context(folder: Path) -> tuple[ssl.SSLContext, Path]:
 def _load(folder: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    # A client that reads in one thread and writes in another trips over a ticket that comes between (OpenSSL says
+    # `internal error`, or a write is lost): websockets' synchronous client is one.
+    context.num_tickets = 0
     context.load_cert_chain(folder / CERT, folder / KEY)
     return context
 

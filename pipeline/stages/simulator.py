@@ -26,6 +26,8 @@ class Simulator(Stage):
     """Every message as JSON lines, relative to the run directory."""
     audio: str | None = None
     """A folder for the sound that each connection sent, relative to the run directory."""
+    sessions: str | None = None
+    """A file in which its sessions outlive it, relative to the run directory: it is resumed after a restart."""
     notice: bool = True
     """Its first spoken answer says that it is no real service."""
 
@@ -40,6 +42,7 @@ class Simulator(Stage):
                 certs=self.state_dir / "simulator",
                 audio=self.run_dir / self.audio if self.audio else None,
                 notice=self.notice,
+                state=self.run_dir / self.sessions if self.sessions else None,
             )
         except ScriptError as error:
             raise OptionError(f"script: {error}") from error

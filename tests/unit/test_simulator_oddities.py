@@ -111,6 +111,26 @@ def test_unknown_fields_come_at_every_level(tmp_path: Path) -> None:
     assert client.audio() == HELLO.samples.tobytes()
 
 
+@pytest.mark.parametrize("place", ["none", "content", "root"])
+def test_the_interaction_status_stands_where_the_script_says(tmp_path: Path, place: str) -> None:
+    client = Client(script_life(tmp_path, f"{SCRIPT}interaction_status: {place}\n"), **TOOLS)
+    client.type("order 5")
+    client.wait(5000)
+    call = client.sent[-1][1]
+    client.say(toolResponse={"functionResponses": [{"id": "function-call-1", "response": {}}]})
+    client.wait(5000)
+    complete = client.sent[-1][1]
+    found = {
+        "content": (call.get("serverContent", {}), complete["serverContent"]),
+        "root": (call, complete),
+        "none": ({}, {}),
+    }
+    assert [each.get("interactionStatus") for each in found[place]] == (
+        [None, None] if place == "none" else ["REQUIRES_ACTION", "IDLE"]
+    )
+    assert str([message for _, message in client.sent]).count("interactionStatus") == (0 if place == "none" else 2)
+
+
 TOOLS = {"tools": [{"functionDeclarations": [{"name": "get_order_status", "behavior": "BLOCKING"}]}]}
 
 
