@@ -98,7 +98,7 @@ def test_a_command_mints_a_token_that_serves_while_its_session_goes_on(tmp_path:
 def test_a_command_that_fails_says_so_without_what_it_printed(
     tmp_path: Path, script: str, complaint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(where, "COMMAND_S", 0.5)
+    monkeypatch.setattr(where, "COMMAND_S", 2.0)
     assert complaint in refused(Access(token_command=[program(tmp_path, script)]), tmp_path)
 
 
