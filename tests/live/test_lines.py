@@ -208,7 +208,7 @@ def test_a_session_that_cannot_be_resumed_is_followed_by_a_fresh_one_that_knows_
         await kiosk.until(lambda: kiosk.talk.resumption.handle)
         for fault in ("{when: now, handles: forgotten}", "{when: now, close: cut}"):
             kiosk.server.fault(fault)
-        await kiosk.until(lambda: kiosk.up(2))
+        await kiosk.until(lambda: kiosk.up(2) and kiosk.seeds())
         assert "when do you close" in kiosk.seeds()[-1]
         assert "enjoy your visit" in kiosk.seeds()[-1]
         kiosk.asks("cold_hearted.wav")
@@ -223,6 +223,7 @@ def test_a_session_that_cannot_be_resumed_is_followed_by_a_fresh_one_that_knows_
         handles = [setup["sessionResumption"].get("handle") for setup in kiosk.setups()]
         assert handles[-4] == handles[-3] == handles[-2] is not None
         assert handles[-1] is None
+        await kiosk.until(lambda: len(kiosk.seeds()) == 2)
         assert kiosk.seeds()[-1].count("enjoy your visit") == 2
 
     run(tmp_path, scenario)
