@@ -228,3 +228,38 @@ def test_closing_does_not_wait_for_a_dead_peer(tmp_path: Path) -> None:
             over.set()
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        ("{when: dial, tls: expired}", "clock"),
+        ("{when: dial, tls: not_yet_valid}", "clock"),
+        ("{when: dial, tls: untrusted}", "tls"),
+        ("{when: dial, http: {status: 401}}", "key"),
+        ("{when: dial, http: {status: 429}}", "rate"),
+        ("{when: connect, close: quota}", "quota"),
+        ("{when: connect, close: unavailable}", "unavailable"),
+    ],
+)
+def test_each_way_to_have_no_line_is_told_apart(tmp_path: Path, fault: str, kind: str) -> None:
+    async def scenario() -> None:
+        async with simulator(tmp_path, f"faults: [{fault}]\n") as target:
+            assert (await failure(dial(target))).failure.kind == kind
+
+    asyncio.run(scenario())
+
+
+def test_slow_pongs_end_no_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gemini, "PING_EVERY_S", 0.1)
+    monkeypatch.setattr(gemini, "PONG_WITHIN_S", 20.0)
+
+    async def scenario() -> None:
+        async with simulator(tmp_path, "faults: [{when: setup, pongs_ms: 1500}]\n") as target:
+            line = await dial(target)
+            await asyncio.sleep(1.0)
+            await line.send_text("hello")
+            await until(line, m.TurnComplete)
+            await line.close()
+
+    asyncio.run(scenario())

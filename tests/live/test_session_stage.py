@@ -126,6 +126,18 @@ def test_a_question_asked_while_the_service_is_away_is_answered_within_a_second_
         assert "enjoy your visit" in json.dumps(seeds[-1])
 
 
+def test_asleep_it_hears_the_next_word_whole(place: Path) -> None:
+    with Booth(place, idle_s=0.8) as booth:
+        up(booth)
+        booth.until(lambda: booth.bodies("connection", up=False, reason="idle"))
+        assert booth.until(lambda: booth.bodies("state", state="waiting"))[-1]["reason"].startswith("asleep")
+        booth.silence(2.0)
+        booth.asks()
+        booth.until(booth.answered)
+        assert holds(booth.received()[-1], recording())
+        assert len(booth.received()) == 2
+
+
 def test_whoever_speaks_first_is_greeted_in_the_answer_and_never_again(place: Path) -> None:
     with Booth(place, greeting=GREETING) as booth:
         up(booth)
