@@ -82,6 +82,9 @@ class MoveWatch:
     EVERY_S = 5.0
     """Also checked without an event: subscribe may have missed one while it was restarted."""
 
+    NOWHERE_S = 0.5
+    """PipeWire lists a new stream before it has led it anywhere: that is looked at again."""
+
     def __init__(self, kind: Kind, expected: str | None, monitor_allowed: bool = False) -> None:
         self._kind: Kind = kind
         self._expected = expected
@@ -143,7 +146,11 @@ class MoveWatch:
 
     def _check(self) -> None:
         with contextlib.suppress(soundserver.ServerSilent):  # frozen: then no sound comes either
-            if names := soundserver.connected(self._kind, os.getpid()):
+            names = soundserver.connected(self._kind, os.getpid())
+            if names and "" in names:
+                time.sleep(self.NOWHERE_S)
+                names = soundserver.connected(self._kind, os.getpid())
+            if names:
                 self._moved = self._judge(names)
         self.checking = False
 

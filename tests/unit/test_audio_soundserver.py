@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.audio import cards, devicefind, soundserver
+from pipeline.audio import cards, devicefind, deviceguard, soundserver
 from pipeline.audio.soundserver import Endpoint, choose, parse_connected, parse_json, parse_short, sockets
 
 pytestmark = pytest.mark.unit
@@ -163,3 +163,15 @@ def test_a_pcm_named_in_asoundrc_is_a_device(tmp_path: Path) -> None:
     (tmp_path / ".asoundrc").write_text("pcm.kioskmic {\n type pulse\n}\npcm.!default pulse\n")
     assert cards.named_pcms({"HOME": str(tmp_path)}) >= {"kioskmic"}
     assert "default" not in cards.named_pcms({"HOME": str(tmp_path)})
+
+
+def test_a_stream_that_is_not_led_anywhere_yet_was_not_moved(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deviceguard.shutil, "which", lambda _: None)
+    watch = deviceguard.MoveWatch("speaker", "speaker")
+    monkeypatch.setattr(watch, "NOWHERE_S", 0.0)
+    answers = [[""], ["speaker"], [""], ["beamer"]]
+    monkeypatch.setattr(deviceguard.soundserver, "connected", lambda *_: answers.pop(0))
+    watch._check()
+    assert watch.moved == ""
+    watch._check()
+    assert watch.moved == "the sound server moved the speaker from speaker to beamer"
