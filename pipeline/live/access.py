@@ -138,7 +138,7 @@ class Credentials:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-        if process.returncode > 0:
+        if process.returncode > 0 and len(printed) <= LONGEST:
             raise _failed(f"{name} ended with {process.returncode}", "run it by hand to see why")
         return printed.decode("utf-8", "replace")
 
