@@ -250,7 +250,8 @@ class Course:
     def leave(self, now_ns: int) -> list[Effect]:
         """The visit is over; nothing of it is kept."""
         parts = self._parts
-        effects = self.changes(parts.turns.abandon(now_ns), now_ns)
+        effects = parts.interruption.settle()  # what was heard is told while it is known
+        effects += self.changes(parts.turns.abandon(now_ns), now_ns)
         effects += parts.downlink.silence(now_ns, "visit_over")
         effects.append(self.tell_visit(open_=False))
         parts.memory.forget_visit()
