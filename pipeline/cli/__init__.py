@@ -20,6 +20,7 @@ COMMANDS = {
     "tape": "summarise a recording, or make sound and subtitles of it",
     "new": "write a stage of your own that runs",
     "say": "let the model speak to the visitor",
+    "trigger": "have a visitor listened to, as a button would",
     "play": "play a prompt or an earcon",
     "mute": "close the microphone until unmute, also across restarts",
     "unmute": "open the microphone again",

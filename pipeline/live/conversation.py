@@ -20,6 +20,7 @@ from pipeline.live.effects import Dial, Effect, HangUp, Note, Save, SendContext,
 from pipeline.live.functions import Functions
 from pipeline.live.kept import Block, KeptVoice
 from pipeline.live.memory import Memory
+from pipeline.live.opening import Opening, Opens
 from pipeline.live.parts import Parts
 from pipeline.live.pauses import PAUSE_NS
 from pipeline.live.stay import Stay
@@ -52,6 +53,7 @@ class Conversation:
         client_vad: ClientVad | None = None,
         pause_ns: int = PAUSE_NS,
         budget: Budget | None = None,
+        opens: Opens = "speech",
     ) -> None:
         uplink = Uplink(memory.answered_t, client_vad=client_vad, pause_ns=pause_ns)
         self.budget = budget or Budget(memory, BudgetOptions(), "", local_day)
@@ -71,6 +73,7 @@ class Conversation:
         self.want = self._tending.want
         self._stay = Stay(parts, self._course, self._calls, self._tending, self.kept)
         self._capping = Capping(parts, self._course, self.want)
+        self._opening = Opening(parts, self._course, self.want, opens)
         self.told = False
         """The service has said something about the conversation on the line that is up."""
         self._greeting = greeting
@@ -96,6 +99,7 @@ class Conversation:
         # The epoch in use is kept before it is used: whoever comes after a kill starts above it.
         self.memory.epoch = self.downlink.epochs.epoch
         effects: list[Effect] = [*self._calls.start(), *self.budget.started(), Save()]
+        self._opening.start()
         self._tending.needed(now_ns)
         self.functions.start(now_ns)
         if self.visit.is_over(now_ns):
@@ -125,6 +129,8 @@ class Conversation:
             return []
         if self._capping.closed:
             return self._capping.speech_started(now_ns)
+        if self._opening.shut:
+            return []
         return self._stay.speaks(now_ns) + self._course.changes(self.turns.speech_started(now_ns), now_ns)
 
     def speech_ended(self, now_ns: int, at_t: int, start_t: int | None) -> list[Effect]:
@@ -133,6 +139,8 @@ class Conversation:
             return []
         if self._capping.closed:
             return self._capping.speech_ended(now_ns, at_t)
+        if self._opening.shut:
+            return self._opening.speech_ended(at_t)
         self.visit.active(now_ns)
         return [*self.talked_over.speech_ended(at_t), *self._course.speech_ended(now_ns, at_t), Save()]
 
@@ -146,8 +154,12 @@ class Conversation:
         """A presence sensor saw somebody. Whoever begins a visit is greeted."""
         if self._capping.closed:
             return self._capping.refuse(now_ns)
+        shut = self._opening.shut
+        if not self._opening.by_presence():
+            return []
+        before = self._opening.opened() if shut else []
         effects, greeted = self._stay.arrives(now_ns)
-        return effects + self._text(now_ns, self._greeting, "greeting") if greeted else effects
+        return before + effects + self._text(now_ns, self._greeting, "greeting") if greeted else effects
 
     def visitor_left(self, now_ns: int) -> list[Effect]:
         """The visitor has left."""
@@ -157,11 +169,17 @@ class Conversation:
         """The visit is to end when the goodbye was heard."""
         return self._stay.goes_after_goodbye(now_ns)
 
-    def triggered(self, now_ns: int) -> list[Effect]:
-        """Somebody wants to be listened to."""
+    def triggered(self, now_ns: int, by: str = "") -> list[Effect]:
+        """Somebody wants to be listened to; `by` says who or what."""
         if self._capping.closed:
             return self._capping.refuse(now_ns)
-        return self._tending.needed(now_ns)
+        shut = self._opening.shut
+        if not self._opening.by_trigger(by):
+            return []
+        effects = self._opening.opened() if shut else []
+        if shut and not self.uplink.quiet:  # in the middle of what they say, as after a wake word
+            effects += self._stay.speaks(now_ns) + self._course.changes(self.turns.speech_started(now_ns), now_ns)
+        return effects + self._tending.needed(now_ns)
 
     def barge_in(self, now_ns: int) -> list[Effect]:
         """The frontend is sure that the person speaks over the answer."""
@@ -171,6 +189,7 @@ class Conversation:
         """Somebody typed `text`."""
         if self._capping.closed:
             return self._capping.refuse(now_ns)
+        self._opening.by_person()
         return self._stay.somebody(now_ns) + self._text(now_ns, text, "text")
 
     def heard(self, now_ns: int, epoch: int, at: int) -> list[Effect]:
@@ -312,6 +331,7 @@ class Conversation:
         if HangUp() in care and self.uplink.seen_t is not None:
             # Nobody spoke for so long: what was said before needs no answer, and the next line need not hear it.
             effects += [*self._course.answered(self.uplink.seen_t - RECENT_NS), Save()]
+        self._opening.tick(idle=HangUp() in care)
         return effects + care
 
     @property

@@ -19,18 +19,20 @@ class Want:
         self._idle_s = idle_s
         self._idle = False
         self._held: Reason | None = None
+        self.shut = False
+        """Nobody has opened it yet who may."""
         self._keep_until_ns = 0
 
     @property
     def reason(self) -> Reason | None:
         """Why no line is wanted; None if one is."""
-        return self._held or ("idle" if self._idle else None)
+        return self._held or ("untriggered" if self.shut else "idle" if self._idle else None)
 
     def needed(self, now_ns: int) -> bool:
         """Somebody needs a line. True if none was wanted before, and now one is."""
         slept, self._idle = self._idle, False
         self._keep(now_ns, self._idle_s)
-        return slept and self._held is None
+        return slept and self.reason is None
 
     def line_up(self, now_ns: int) -> None:
         """There is a line."""

@@ -26,6 +26,7 @@ from pipeline.live.images import CAPPED_S, Images
 from pipeline.live.kept import Block
 from pipeline.live.lines import Line, Lines
 from pipeline.live.news import News
+from pipeline.live.opening import Opens
 from pipeline.live.store import Store
 from pipeline.live.visit import VisitOptions
 
@@ -74,6 +75,8 @@ class Session(Stage):
     budget: BudgetOptions = BudgetOptions()
     idle_s: Annotated[float, Range(0, 86_400)] = 20.0
     """Silence that closes the paid connection; the visit lives on, and the next word opens another. 0: never."""
+    opens: Opens = "speech"
+    """Who may open the paid connection: always, speech, wake (the frontend's `wake_word`), trigger, presence."""
     resumption: bool = True
     """A session goes on by its handle on the next connection; else by its transcript."""
     lifetime_s: Annotated[float, Range(0, 86_400)] = 570.0
@@ -139,7 +142,8 @@ class Session(Stage):
             ends_after_s=self.visit.ends_after_s,
             has_tools="tools" in self.brief.peers,
             line_for=f"{self._service} {self.model}",
-            idle_s=self.idle_s,
+            idle_s=0.0 if self.opens == "always" else self.idle_s,
+            opens=self.opens,
             lifetime_s=self.lifetime_s,
             resumes=self.resumption,
             client_vad=self.client_vad if self.turn_detection == "client" else None,
@@ -263,9 +267,9 @@ class Session(Stage):
         """They have said goodbye."""
         self._do(self._talk.end_visit(self.now_ns()))
 
-    def on_trigger(self, _event: Event) -> None:
+    def on_trigger(self, event: Event) -> None:
         """Somebody wants to be listened to."""
-        self._do(self._talk.triggered(self.now_ns()))
+        self._do(self._talk.triggered(self.now_ns(), str(event.body.get("by") or "")))
 
     def on_duck(self, event: Event) -> None:
         """Somebody may be speaking over the answer."""

@@ -15,6 +15,7 @@ from pipeline.supervisor.settings import Settings, is_percent
 from pipeline.supervisor.supervisor import Supervisor
 
 TEXT_LENGTH = 10_000
+NAME_LENGTH = 100
 PROMPT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 log = structlog.get_logger()
@@ -44,6 +45,7 @@ class People:
             "unmute": lambda fields: self._mute(False),
             "volume": self._volume,
             "say": self._say,
+            "trigger": self._trigger,
             "swap": self._swap,
             "reload": self._reload,
             "play": self._play,
@@ -119,6 +121,13 @@ class People:
         if not isinstance(prompt, str) or not PROMPT.fullmatch(prompt):
             raise Refused(f"expected the name of a prompt, letters and hyphens, got {str(prompt)[:40]!r}")
         self._supervisor.telling.play(prompt)
+        return {}
+
+    def _trigger(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        by = fields.get("by", "command")
+        if not isinstance(by, str) or not by or len(by) > NAME_LENGTH:
+            raise Refused(f"expected who triggers in 1 to {NAME_LENGTH} characters")
+        self._supervisor.telling.trigger(by)
         return {}
 
     def _keep(self) -> dict[str, Any]:

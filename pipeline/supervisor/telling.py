@@ -63,6 +63,10 @@ class Telling:
         """Something that a person typed for the model."""
         self._bus.event("text_in", {"text": text})
 
+    def trigger(self, by: str) -> None:
+        """Somebody wants to be listened to."""
+        self._bus.event("trigger", {"by": by})
+
     def play(self, prompt: str) -> None:
         """A prompt that a person wants to hear."""
         self._bus.event("play", {"name": prompt, "cause": "command"})

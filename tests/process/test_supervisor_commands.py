@@ -76,7 +76,7 @@ DEBUG = ("--set", "log.level=debug")
 
 
 @pytest.mark.parametrize(
-    "command", [["status"], ["stop"], ["mute"], ["volume", "3"], ["restart", "x"], ["say", "x"], ["play", "x"]]
+    "command", [["status"], ["stop"], ["mute"], ["volume", "3"], ["restart", "x"], ["say", "x"], ["trigger"], ["play", "x"]]
 )
 def test_without_a_pipeline_there_is_one_clear_line(home: Home, command: list[str]) -> None:
     done = home.type(*command, "--name", NAME)
@@ -100,6 +100,7 @@ def test_a_pipeline_from_its_start_to_its_stop(home: Home) -> None:
     refused = home.type("volume", "101", *this)
     assert (refused.returncode, refused.stderr) == (1, "expected a volume of 0 to 100 percent, got '101'\n")
     assert home.type("say", "good", "morning", *this).returncode == 0
+    assert home.type("trigger", "--by", "button", *this).returncode == 0
     assert home.type("play", "awake", *this).returncode == 0
     refused = home.type("play", "../awake", *this)
     assert (refused.returncode, refused.stderr.split(",")[0]) == (1, "expected the name of a prompt")
