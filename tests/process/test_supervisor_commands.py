@@ -76,7 +76,8 @@ DEBUG = ("--set", "log.level=debug")
 
 
 @pytest.mark.parametrize(
-    "command", [["status"], ["stop"], ["mute"], ["volume", "3"], ["restart", "x"], ["say", "x"], ["trigger"], ["play", "x"]]
+    "command",
+    [["status"], ["stop"], ["mute"], ["volume", "3"], ["restart", "x"], ["say", "x"], ["trigger"], ["play", "x"]],
 )
 def test_without_a_pipeline_there_is_one_clear_line(home: Home, command: list[str]) -> None:
     done = home.type(*command, "--name", NAME)
