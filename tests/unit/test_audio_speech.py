@@ -80,7 +80,7 @@ def test_a_detector_that_was_not_loaded_says_so() -> None:
 
 
 def run(probabilities: list[float], **options: float) -> list[SpeechEvent]:
-    segmenter, out = Segmenter(VadOptions(**options)), []  # type: ignore[arg-type]
+    segmenter, out = Segmenter(VadOptions(**{"start": 0.5, "stop": 0.35, **options})), []  # type: ignore[arg-type]
     for n, probability in enumerate(probabilities):
         out += segmenter.push(n * HOP_NS, HOP_NS, probability)
     return out
@@ -133,7 +133,7 @@ def test_utterances_alternate_and_never_overlap(
         end = ended.t
 
 
-@pytest.mark.parametrize("bad", [{"start": 0.3}, {"stop": 0.0}, {"start": 1.0}, {"hangover_ms": -1}])
+@pytest.mark.parametrize("bad", [{"start": 0.2}, {"stop": 0.0}, {"start": 1.0}, {"hangover_ms": -1}])
 def test_senseless_options_are_refused(bad: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="vad"):
         VadOptions(**bad)  # type: ignore[arg-type]
