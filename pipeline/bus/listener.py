@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import zmq
 
-from pipeline.bus import codec
+from pipeline.bus import codec, curve, libzmq
 from pipeline.bus.patterns import Patterns
 from pipeline.bus.producer import HIGH_WATER
 from pipeline.bus.sticky import Seen
@@ -74,9 +74,12 @@ class Listener:
         if self.found is None:
             return
         try:
-            endpoints = json.loads((self.found / "bus.json").read_text())["endpoints"]
+            told = json.loads((self.found / "bus.json").read_text())
+            endpoints, guard = told["endpoints"], told.get("curve")
         except (OSError, ValueError, KeyError):  # it is just being started or is gone: the next look
             return
+        if guard is not None:
+            curve.be(curve.Identity.from_wiring(guard))
         for endpoint in endpoints.values():
             if endpoint not in self._sockets:
                 self._sockets[endpoint] = self._subscribe(endpoint)
@@ -88,6 +91,7 @@ class Listener:
         socket.setsockopt(zmq.RECONNECT_IVL_MAX, 500)  # a pipeline that is gone for a night must cost nothing
         for topic in self._patterns.topics:
             socket.subscribe(topic)
+        libzmq.guard_client(socket, endpoint)
         socket.connect(endpoint)
         self._poller.register(socket, zmq.POLLIN)
         return socket

@@ -35,6 +35,7 @@ def run(args: argparse.Namespace) -> int:
     launched = zygote_launch.launch(f"{MARK}={mark}") if zygote_launch.possible() else []
 
     from pipeline import log, places
+    from pipeline.bus.curve import Unfit
 
     # isort: split
     import structlog  # after log, which spares it what nobody needs
@@ -63,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
             if state.degraded:
                 structlog.get_logger().warning("state directory unfit", reason=state.degraded)
             return app.run(pipeline, run_dir, state.path, spawner, mark)
-    except (ConfigErrors, places.PlaceError) as error:
+    except (ConfigErrors, places.PlaceError, Unfit) as error:
         print(error, file=sys.stderr)
         return IN_USE if isinstance(error, places.AlreadyRunning) else exits.CONFIG
 

@@ -51,6 +51,7 @@ def load(
         file=file,
         config_dir=file.parent,
         log=top.log,
+        curve=top.curve,
         budget_ms=top.budget_ms,
         sets=tuple(sets),
         warnings=tuple(warnings(stages, described)),

@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Final, Literal
 
-from pipeline.config import service
+from pipeline.config import apart, service
 from pipeline.config.adapters import adapt
 from pipeline.config.checking import settle
 from pipeline.config.descriptions import Described, Description
 from pipeline.config.errors import Findings, nearest
 from pipeline.config.kinds import Field, table_fields
 from pipeline.config.options import RESERVED, Range, build_value
-from pipeline.config.tables import LogTable, Restart, StageTable
+from pipeline.config.tables import CurveTable, LogTable, Restart, StageTable
 from pipeline.config.tree import Node, empty_table, without
 from pipeline.config.wiring import Place, flow_order, wire
 from pipeline.config.words import Words, read_words
@@ -22,7 +22,7 @@ from pipeline.config.words import Words, read_words
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,40}")
 STAGE: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 LANGUAGE: Final = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
-TAKEN: Final = frozenset({"supervisor", "cli"})
+TAKEN: Final = frozenset({"supervisor", "cli", "join"})
 """Names on the bus and on control that no stage may bear."""
 
 Describe = Callable[[Mapping[str, str | None]], Mapping[str, Described]]
@@ -40,6 +40,7 @@ class Top:
     restart: Restart = field(default_factory=Restart)
     """Of every stage that says nothing else."""
     log: LogTable = field(default_factory=LogTable)
+    curve: CurveTable = field(default_factory=CurveTable)
     budget_ms: Annotated[float, Range(1)] = 300.0
     """What this machine may add to a turn's latency before it is worth a warning."""
 
@@ -77,11 +78,13 @@ def read_stages(
 ) -> tuple[list[StageTable], Mapping[str, Described]]:
     """The stages, wired and in the order of the audio, and what their classes say."""
     nodes = _named(tree, findings)
+    apart.check_machine(tree, top.curve, findings)
     words: dict[str, Words] = {}
     sound = {service.SIMULATOR}
     for name, node in nodes.items():
         before = len(findings)
         words[name] = _inherit(read_words(name, node, findings), node, top)
+        apart.check_stage(name, node, words[name], top.curve, findings)
         if len(findings) == before:
             sound.add(name)
     described = dict(describe({name: word.use for name, word in words.items() if word.may_be_class}))
@@ -105,7 +108,9 @@ def read_stages(
         origin = tree.at(error.path).origin
         more = {"expected": error.expected, "nearest": error.nearest, "remedy": error.remedy}
         findings.add(origin, ".".join(error.path), error.problem, **more)
-    return [replace(tables[name], inputs=wires[name]) for name in flow_order(places, wires)], described
+    stages = [replace(tables[name], inputs=wires[name]) for name in flow_order(places, wires)]
+    apart.check_reach(tree, stages, findings)
+    return stages, described
 
 
 def _named(tree: Node, findings: Findings) -> dict[str, Node]:
@@ -150,6 +155,7 @@ def _table(name: str, node: Node, words: Words, found: Described | None, finding
         env=words.env,
         required=words.required,
         restart=words.restart,
+        remote=words.remote,
     )
     if found is None:
         _check_near_reserved(name, options_node, (), findings)

@@ -33,6 +33,8 @@ def settings(
         yield from _stage(table, tree, described.get(table.name))
     yield from _flat(("restart",), written(top.restart), tree)
     yield from _flat(("log",), written(top.log), tree)
+    if top.curve.folder is not None:
+        yield from _flat(("curve",), written(top.curve), tree)
     yield from _flat(("budget_ms",), top.budget_ms, tree)
 
 
@@ -62,6 +64,8 @@ def _stage(table: StageTable, tree: Node, found: Described | None) -> Iterator[S
         yield from _flat((*above, key), value, tree)
     if table.endpoint is not None:
         yield from _flat((*above, "endpoint"), table.endpoint, tree)
+    if table.remote is not None:
+        yield from _flat((*above, "remote"), table.remote, tree)
     yield from _flat((*above, "env"), table.env, tree)
     yield from _flat((*above, "required"), table.required, tree)
     said = _exactly(tree, (*above, "restart"))

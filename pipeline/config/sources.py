@@ -97,12 +97,12 @@ def _kept(over: Node) -> frozenset[str]:
     """What belongs to a stage's place in the pipeline rather than to its program."""
     command = over.table.get("command")
     emits = {"emits"} if command is not None and command.value is not None else set()
-    return frozenset({"inputs", "endpoint", "env", "required", "restart"} | emits)
+    return frozenset({"inputs", "endpoint", "env", "required", "remote", "restart"} | emits)
 
 
 def _holds_tables(path: tuple[str, ...]) -> bool:
     """Whether a key with nothing after it is an empty table here: somebody commented out all that stood below it."""
-    return path in {("stages",), ("restart",), ("log",)} or (len(path) == 2 and path[0] == "stages")
+    return path in {("stages",), ("restart",), ("log",), ("curve",)} or (len(path) == 2 and path[0] == "stages")
 
 
 def _chain(path: Path, environ: Mapping[str, str], findings: Findings, above: list[tuple[Path, Origin]]) -> Node:

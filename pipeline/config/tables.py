@@ -38,6 +38,20 @@ class LogTable:
 
 
 @dataclass(frozen=True)
+class CurveTable:
+    """By which keys machines know each other where stages run on several."""
+
+    folder: Path | None = None
+    """Folder of the keys, relative to the file; without it tcp stays within the machine."""
+    name: str = ""
+    """Of this machine, and of its pair in that folder."""
+    allow: list[str] = field(default_factory=list)
+    """Machines whose public keys are there and that may connect to stages with a tcp endpoint."""
+    control: str = "none"
+    """Where stages on other machines report: tcp://ADDRESS:PORT."""
+
+
+@dataclass(frozen=True)
 class StageTable:
     """One stage, wired."""
 
@@ -57,6 +71,8 @@ class StageTable:
     required: bool = True
     """Whether the pipeline is nothing without it."""
     restart: Restart = Restart()
+    remote: str | None = None
+    """The machine on which it runs, by the name of its key; None: this one."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +99,7 @@ class Pipeline:
     config_dir: Path
     """Folder of `file`: where relative names start, and on every stage's import path."""
     log: LogTable = LogTable()
+    curve: CurveTable = CurveTable()
     budget_ms: float = 300.0
     """What this machine may add to a turn's latency before it is worth a warning."""
     version: int = 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 import shutil
@@ -19,7 +18,6 @@ from pipeline.config.tree import Node, without
 USE: Final = re.compile(r"\w+(\.\w+)*(:\w+)?")
 STREAM: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_TCP: Final = re.compile(r"tcp://(?P<host>\[[0-9a-fA-F:]+\]|[^:/\[\]]+):(?P<port>[0-9]{1,5})")
 
 
 @dataclass(frozen=True)
@@ -34,6 +32,7 @@ class Words:
     env: dict[str, str] = field(default_factory=dict)
     required: bool = True
     restart: Restart = field(default_factory=Restart)
+    remote: str | None = None
 
     @property
     def may_be_class(self) -> bool:
@@ -49,7 +48,6 @@ def read_words(name: str, stage: Node, findings: Findings) -> Words:
     words: Words = build_value(Words, settle(table_fields(Words), node, ("stages", name), findings))
     _check_program(name, node, words, findings)
     _check_streams(name, node, words, findings)
-    _check_endpoint(name, node, words, findings)
     for variable in words.env:
         if not _VARIABLE.fullmatch(variable):
             origin = node.at(("env", variable)).origin
@@ -95,24 +93,3 @@ def _check_streams(name: str, node: Node, words: Words, findings: Findings) -> N
         if not STREAM.fullmatch(stream):
             origin = node.at(("emits", str(index))).origin
             findings.add(origin, f"stages.{name}.emits", f"'{stream}' names no stream", expected="a-z, 0-9 and '_'")
-
-
-def _check_endpoint(name: str, node: Node, words: Words, findings: Findings) -> None:
-    """Other machines are refused: what passes there would be neither encrypted nor known to be ours."""
-    if words.endpoint is None:
-        return
-    origin, key = node.at(("endpoint",)).origin, f"stages.{name}.endpoint"
-    tcp = _TCP.fullmatch(words.endpoint)
-    if tcp is None and not re.fullmatch(r"ipc://.+", words.endpoint):
-        findings.add(origin, key, f"got '{words.endpoint}'", expected="ipc://PATH or tcp://127.0.0.1:PORT")
-    elif tcp is not None and not (_is_loopback(tcp["host"].strip("[]")) and 0 < int(tcp["port"]) < 65_536):
-        findings.add(origin, key, f"got '{words.endpoint}'", expected="this machine, such as tcp://127.0.0.1:7000")
-    elif tcp is None and len(words.endpoint.encode()) - len("ipc://") > 107:
-        findings.add(origin, key, "the path is too long for a socket", expected="107 bytes at most")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

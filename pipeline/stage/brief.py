@@ -40,6 +40,8 @@ class Brief:
     """How often this stage was restarted since the pipeline was started."""
     crashes: int = 0
     """How often in a row it crashed by itself just before."""
+    curve: Mapping[str, Any] | None = None
+    """Keys of machines, where the pipeline is on several; see bus/curve."""
     lifeline: int | None = None
     """Descriptor that reads end-of-file when the supervisor is gone."""
 
@@ -67,5 +69,6 @@ class Brief:
             log_level=wiring.get("log_level", "info"),
             restarts=int(wiring.get("restarts", 0)),
             crashes=int(wiring.get("crashes", 0)),
+            curve=wiring.get("curve"),
             lifeline=int(lifeline) if lifeline else None,
         )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Container
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from pipeline.bus import curve
 from pipeline.bus.codec import Stamp
 from pipeline.bus.consumer import Consumer
 from pipeline.bus.inlet import Ask, Inlet
@@ -37,6 +38,8 @@ class Link:
 
     def __init__(self, stage: Stage, brief: Brief) -> None:
         self.stage, self.brief = stage, brief
+        if brief.curve is not None:
+            curve.be(curve.Identity.from_wiring(brief.curve))
         self.timers = Timers()
         self.control = Control(brief.control, f"{brief.name}/{brief.inst}")
         self.producer: Producer | None = None

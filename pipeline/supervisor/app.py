@@ -60,6 +60,7 @@ class App:
         self.settings = Settings(state_dir)
         self._began = self.loop.clock()
         self._spawner = spawner
+        self.wiring.be_guarded()
         self._context: zmq.Context[Any] = zmq.Context()
         self._context.setsockopt(zmq.MAX_SOCKETS, 4096)
         self._control = Control(self._context, self.wiring.control)

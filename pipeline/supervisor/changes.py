@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields, replace
 
 import structlog
 
+from pipeline.bus import curve
 from pipeline.config.tables import Restart, StageTable
 from pipeline.supervisor import policy
 from pipeline.supervisor.slot import Slot, rules_of
@@ -110,7 +111,13 @@ class Changes:
 
     def _keep_tables(self, tables: Sequence[StageTable]) -> None:
         wiring = self._supervisor.wiring
+        before = wiring.pipeline
         wiring.pipeline = replace(wiring.pipeline, stages=tuple(tables))
+        try:
+            wiring.be_guarded()
+        except curve.Unfit as error:
+            wiring.pipeline = before
+            raise Unfit(str(error)) from error
 
     def _next(self) -> None:
         if not self._waiting:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import places
+from pipeline.bus import curve
 
 if TYPE_CHECKING:
     from pipeline.config import Pipeline, StageTable
@@ -54,6 +55,8 @@ class Wiring:
     """Value of MARK."""
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     """What stages inherit."""
+    _keys: dict[str, str] = field(default_factory=dict)
+    """Public keys of machines, read once: a file that goes away must not end what runs."""
 
     @property
     def control(self) -> str:
@@ -68,6 +71,32 @@ class Wiring:
     def endpoint(self, table: StageTable) -> str:
         """Where a stage binds."""
         return table.endpoint or places.bus_endpoint(self.run_dir, table.name)
+
+    def guard(self) -> dict[str, Any] | None:
+        """What this machine and its stages know of keys: the file of its own pair, whose key is at which endpoint, who
+        may connect. Public keys only. None without keys. Raises curve.Unfit."""
+        table = self.pipeline.curve
+        if table.folder is None:
+            return None
+        tables = self.pipeline.stages
+        remotes = [each.remote for each in tables if each.remote]
+        names = dict.fromkeys([table.name, *table.allow, *remotes])
+        for name in names:
+            if name not in self._keys:
+                self._keys[name] = curve.read_public(table.folder, name)
+        keys = {name: self._keys[name] for name in names}
+        servers = {each.endpoint: keys[each.remote or table.name] for each in tables if each.endpoint}
+        pair = str(table.folder / f"{table.name}{curve.SECRET}")
+        return {
+            "pair": pair,
+            "servers": servers,
+            "allow": {"bus": keys, "control": {name: keys[name] for name in remotes}},
+        }
+
+    def be_guarded(self) -> None:
+        """Have this process's own tcp sockets guarded so. Raises curve.Unfit."""
+        if (guard := self.guard()) is not None:
+            curve.be(curve.Identity.from_wiring(guard))
 
     def peers(self) -> dict[str, str]:
         """Where everybody binds, by name."""
@@ -123,4 +152,5 @@ class Wiring:
             "state_dir": str(self.state_dir),
             "language": self.pipeline.language,
             "log_level": self.pipeline.log.level,
+            **({"curve": guard} if (guard := self.guard()) is not None else {}),
         }

@@ -78,6 +78,7 @@ def connection(wiring: Wiring, slots: Iterable[Slot], verdict: str = "") -> dict
         "streams": {stream: [slot.name for slot in slots if stream in slot.table.emits] for stream in streams},
         "pids": {slot.name: slot.run.child.pid for slot in slots if slot.run},
         "insts": {slot.name: slot.inst for slot in slots if slot.run},
+        "curve": wiring.guard(),
         "verdict": verdict,
         "config": str(wiring.pipeline.file),
         "sets": list(wiring.pipeline.sets),

@@ -128,6 +128,51 @@ def refused(loaded: Loader) -> Callable[..., list[str]]:
     return refuse
 
 
+class TestApart:
+    """Stages on several machines."""
+
+    CURVE = "curve: {folder: keys, name: booth, allow: [hall], control: 'tcp://10.0.0.5:7000'}\n"
+    STAGES = (
+        "stages:\n"
+        "  capture: {remote: hall, endpoint: 'tcp://10.0.0.7:7001'}\n"
+        "  frontend: {endpoint: 'tcp://10.0.0.5:7002'}\n"
+    )
+
+    @pytest.fixture(autouse=True)
+    def keys(self, tmp_path: Path) -> None:
+        (tmp_path / "keys").mkdir()
+        for name in ("booth", "hall", "office"):
+            (tmp_path / "keys" / f"{name}.key").touch()
+
+    def test_a_stage_elsewhere(self, loaded: Loader, tmp_path: Path) -> None:
+        pipeline = loaded(self.CURVE + self.STAGES)
+        assert pipeline.stage("capture").remote == "hall"
+        assert pipeline.stage("frontend").endpoint == "tcp://10.0.0.5:7002"
+        assert pipeline.curve.folder == tmp_path / "keys"
+        assert "  control: tcp://10.0.0.5:7000" in "\n".join(resolved(pipeline.settings))
+
+    @pytest.mark.parametrize(
+        ("old", "new", "message"),
+        [
+            ("folder: keys, ", "", "curve.folder: missing"),
+            ("name: booth, ", "", "curve.name: missing"),
+            ("name: booth", "name: desk", "voice-pipeline keys new desk"),
+            ("allow: [hall]", "allow: [hall, desk]", "there, and copy it here"),
+            ("allow: [hall]", "allow: [office]", "put it on the list curve.allow"),
+            (", control: 'tcp://10.0.0.5:7000'", "", "stages.capture.remote: it can't reach the supervisor"),
+            ("control: 'tcp://10.0.0.5:7000'", "control: 'tcp://0.0.0.0:7000'", "curve.control: got"),
+            ("10.0.0.7", "0.0.0.0", "the address by which the other machines reach it"),
+            (", endpoint: 'tcp://10.0.0.7:7001'", "", "nobody can reach it"),
+            ("7002", "70020", "a port of 1 to 65535"),
+            ("{endpoint: 'tcp://10.0.0.5:7002'}", "{}", "capture on hall shares mic with it, and can't reach it"),
+        ],
+    )  # fmt: skip
+    def test_what_it_needs(self, refused: Callable[..., list[str]], old: str, new: str, message: str) -> None:
+        text = (self.CURVE + self.STAGES).replace(old, new)
+        assert text != self.CURVE + self.STAGES
+        assert message in "\n".join(refused(text))
+
+
 class TestTables:
     def test_a_machine(self, loaded: Loader, tmp_path: Path) -> None:
         pipeline = loaded(KIOSK)
