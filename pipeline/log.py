@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import importlib
 import json
 import os
 import queue
@@ -17,18 +18,30 @@ import sys
 import threading
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
+from types import ModuleType
 from typing import IO, Any, Protocol
 
-_RICH = sys.modules.get("rich")
-sys.modules["rich"] = None  # type: ignore[assignment]
-# structlog would import it for tracebacks that we do not print, with a syntax highlighter and more, in every process:
-# 60 ms and 4 MB. Hence log is imported before whoever else imports structlog.
+
+class _Later(ModuleType):
+    """A module that is imported when it is first used."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+_SPARED = {"rich": None, "asyncio": _Later("asyncio")}
+_KNOWN = {name: sys.modules[name] for name in _SPARED if name in sys.modules}
+sys.modules.update(_SPARED)  # type: ignore[arg-type]
+# structlog would import the one for tracebacks that we do not print, with a syntax highlighter and more (60 ms and
+# 4 MB in every process), the other, with TLS, for loggers to be awaited (30 ms before the microphone is heard). Hence
+# log is imported before whoever else imports structlog.
 import structlog  # noqa: E402
 
-if _RICH is None:
-    del sys.modules["rich"]
-else:
-    sys.modules["rich"] = _RICH
+for _name in _SPARED:
+    del sys.modules[_name]
+sys.modules.update(_KNOWN)
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 QUEUE_LINES = 2_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from dataclasses import replace
 from functools import partial
@@ -40,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
     # isort: split
     import structlog  # after log, which spares it what nobody needs
 
+    from pipeline.config import known
     from pipeline.config.child import by_exec
     from pipeline.config.descriptions import describe_stages
     from pipeline.config.errors import ConfigErrors
@@ -49,7 +51,8 @@ def run(args: argparse.Namespace) -> int:
 
     log.early()
     spawner = ZygoteSpawner(f"{MARK}={mark}", launched) if launched else None
-    describer = partial(describe_stages, start=spawner.start if spawner is not None else by_exec)
+    start = spawner.start if spawner is not None else by_exec
+    describer = partial(describe_stages, start=start, known=known.Known(known.folder(os.environ)))
     try:
         pipeline = with_screen(load(args.config, args.sets, describer=describer))
         run_dir = places.run_directory(pipeline.name)

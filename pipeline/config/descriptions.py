@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from pipeline.config.child import Starter, ask, by_exec
 from pipeline.config.kinds import Field, from_json
+from pipeline.config.known import Known
 
 IMPORT_S: Final = 30.0
 """Longest wait for all imports of a pipeline; a cold one of every stage takes 2 s on a small machine."""
@@ -47,13 +48,20 @@ def describe_stages(
     environ: Mapping[str, str],
     timeout_s: float = IMPORT_S,
     start: Starter = by_exec,
+    known: Known | None = None,
 ) -> dict[str, Described]:
-    """Each stage of `uses` (name to its `use`) described by a child process that imports it."""
-    asked = [{"name": name, "use": use, "config_dir": str(config_dir)} for name, use in uses.items()]
+    """Each stage of `uses` (name to its `use`) described by a child process that imports it, or by what is `known`."""
+    told = {name: line for name, use in uses.items() if known is not None and (line := known.line(name, use))}
+    described = {name: _described(line) for name, line in told.items()}
+    asked = [
+        {"name": name, "use": use, "config_dir": str(config_dir)} for name, use in uses.items() if name not in told
+    ]
     answers, ends = ask("pipeline.config.describe", asked, environ, timeout_s, start)
     remedy = "move work from the top of the module into `prime` or `start`"
     unusable = {name: Unusable(f"importing its module {end}", remedy=remedy) for name, end in ends.items()}
-    return {name: _described(answer) for name, answer in answers.items()} | unusable
+    if known is not None:
+        known.keep({(name, uses[name]): answer for name, answer in answers.items()})
+    return described | {name: _described(answer) for name, answer in answers.items()} | unusable
 
 
 def _described(line: dict[str, Any]) -> Described:

@@ -10,7 +10,6 @@ from typing import NoReturn
 from pipeline import exits, log
 from pipeline.bus.producer import NameTaken
 from pipeline.config.options import OptionError, build_options
-from pipeline.stage import aio
 from pipeline.stage.brief import Brief, NotStarted
 from pipeline.stage.guard import die_with_parent, show_stacks
 from pipeline.stage.link import Link
@@ -96,6 +95,8 @@ def _live(stage: Stage, link: Link) -> None:
     if link.state_name == "primed":
         link.state("live")
     if hasattr(stage, "run"):
+        from pipeline.stage import aio  # with asyncio and TLS, 25 ms: the others do without
+
         aio.run(stage, link)
     else:
         _loop(stage, link, waits)

@@ -85,6 +85,9 @@ class Spawner(Protocol):
     def spawn(self, recipe: Recipe) -> Child:
         """Start a process. Raises NoSuchProgram, and OSError when the system has no room for one."""
 
+    def ready_for(self, use: str | None) -> bool:
+        """False while a stage of this `use` is better started a little later."""
+
     def attach(self, loop: Loop) -> None:
         """Called once, before the first spawn."""
 
@@ -150,6 +153,10 @@ class ExecSpawner:
             )
             popen.returncode = 0  # we wait for it ourselves; Popen would otherwise warn, and wait a second time
             return ends.child(recipe, popen.pid)
+
+    def ready_for(self, use: str | None) -> bool:
+        """Always."""
+        return True
 
     def attach(self, loop: Loop) -> None:
         """Nothing to watch."""

@@ -109,6 +109,11 @@ class Slot:
         return [run for run in (self.run, self.incoming) if run is not None]
 
     @property
+    def idle(self) -> bool:
+        """It has no process, none under way, and nobody wants it to be so."""
+        return self.run is None and self.leaving is None and self.pending is None and not self.stopping
+
+    @property
     def inst(self) -> int:
         """Of the process that works, else of the last one."""
         return self.run.child.inst if self.run is not None else self.issued

@@ -7,7 +7,6 @@ import random
 import signal
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import structlog
 
@@ -17,17 +16,17 @@ from pipeline.supervisor import children, health, policy
 from pipeline.supervisor.children import Child, NoSuchProgram, Spawner, Sweeper
 from pipeline.supervisor.control import Control
 from pipeline.supervisor.hearing import Hearing
-from pipeline.supervisor.loop import Loop
+from pipeline.supervisor.loop import Loop, Timer
 from pipeline.supervisor.printing import Printing
 from pipeline.supervisor.recipe import MARK, Wiring
 from pipeline.supervisor.slot import DEVICE_PLACES, Run, Slot, rules_of
 from pipeline.supervisor.swap import Swaps
 from pipeline.supervisor.telling import Telling
 
-if TYPE_CHECKING:
-    pass
-
 JUDGE_S = 0.1
+START_LOOK_S = 0.003
+PATIENCE_S = 5.0
+"""For stages that are better started a little later, at the start of everything."""
 GRACE_S = 2.0
 """For a stage to stop when told to, and for the kernel to end what was killed."""
 ABORT_S = 0.5
@@ -56,6 +55,7 @@ class Supervisor:
         self._printing = Printing(loop)
         self.swaps = Swaps(self)
         self._sweeper = Sweeper(f"{MARK}={wiring.mark}")
+        self._starting: Timer | None = None
 
     # -- starting
 
@@ -69,11 +69,26 @@ class Supervisor:
         self.swaps.open()
 
     def start_all(self) -> None:
-        """Start every stage, in the order of the flow. None waits for another: all imports overlap."""
+        """Start every stage, in the order of the flow; one that can be started now waits for no other.
+
+        One in a turn of the loop, so that what a started one says is heard, and answered, before the next.
+        """
         for slot in self.slots.values():
             slot.stopping = False
-        for slot in self.slots.values():
-            self.start(slot)
+        if self._starting is not None:
+            self._starting.cancel()
+        self._start_next(list(self.slots.values()), self.loop.clock() + PATIENCE_S)
+
+    def _start_next(self, waiting: list[Slot], until: float) -> None:
+        # whoever was started, stopped or removed meanwhile, by word of a person or of the policy, is not ours any more
+        waiting = [slot for slot in waiting if self.slots.get(slot.name) is slot and slot.idle]
+        late = self.loop.clock() > until
+        found = next((slot for slot in waiting if late or self._spawner.ready_for(slot.table.use)), None)
+        if found is not None:
+            waiting.remove(found)
+            self.start(found)
+        again_s = START_LOOK_S if found is None else 0.0
+        self._starting = self.loop.after(again_s, lambda: self._start_next(waiting, until)) if waiting else None
 
     def start(self, slot: Slot) -> None:
         """Start a process for a stage that has none."""

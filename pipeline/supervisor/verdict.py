@@ -200,7 +200,7 @@ class Watch:
                 return FAILURES.get(str(self._connection.get("kind")), "service_unreachable"), reason
         elif not self._connection and "session" in self._states:
             return "starting", self._states["session"][1]
-        return None
+        return ("starting", "") if self._required.keys() - self._states.keys() else None
 
     def _of_rest(self) -> tuple[Code, str] | None:
         if self._cut_soon >= IN_A_ROW:

@@ -4,10 +4,11 @@ It has imported what stages need, so that a stage is a fork (2 ms) instead of an
 share its pages. It never imports a person's modules, nor what starts a thread or opens a device (onnxruntime does the
 first; a zmq context or PortAudio used before a fork are broken after it).
 
-There are two of them. The first loads what every stage of ours needs. The session's SDK takes longer than everything
-else together, so the first server, when it has loaded the little that the session needs besides, forks the second one,
-which loads the SDK meanwhile. A session that is wanted before that is done needs no import of its own and does not wait:
-the loading process becomes the session, and before it does it leaves a copy of itself behind, which is the server then.
+There are two of them. The first loads what every stage of ours needs, the microphone's first, and forks each stage as
+soon as its module is there. The session's SDK takes longer than everything else together, so the first server begins by
+forking the second one, which loads the SDK meanwhile. A session that is wanted before that is done needs no import of
+its own and does not wait: the loading process becomes the session, and before it does it leaves a copy of itself
+behind, which is the server then.
 
 | request | answer |
 |---|---|
@@ -16,7 +17,7 @@ the loading process becomes the session, and before it does it leaves a copy of 
 | `server` | a process that loads `load` and is a fork server on the socket `server` |
 | `answer` | a process that answers the questions of `config.child` for `module` |
 | `ping` | our own process id |
-"""  # noqa: E501
+"""
 
 from __future__ import annotations
 
@@ -24,6 +25,7 @@ import contextlib
 import gc
 import importlib
 import os
+import select
 import socket
 import sys
 from collections.abc import Sequence
@@ -38,11 +40,11 @@ from pipeline.supervisor.recipe import MARK
 
 SDK = "sdk"
 STAGE = "pipeline.stage.__main__"
-FIRST_LOADED = (STAGE, "pipeline.stages.session")
 LOADED = (
     "pipeline.stages.capture",
-    "pipeline.stages.playback",
+    "av",  # half of what frontend needs: between the two who waits is served
     "pipeline.stages.frontend",
+    "pipeline.stages.playback",
     "pipeline.stages.wav_source",
     "pipeline.stages.wav_sink",
     "pipeline.stages.screen",
@@ -51,11 +53,17 @@ LOADED = (
 )
 
 
+ANSWERED_S = 0.008
+"""After a module, for the supervisor to ask for its stage before the next is loaded."""
+
+
 def load(what: str) -> None:
-    """Import a module, or the session's SDK with its types built."""
+    """Import a module, or what the session needs: its SDK with the types built."""
     if what != SDK:
         importlib.import_module(what)
         return
+    importlib.import_module("pipeline.stage.aio")
+    importlib.import_module("pipeline.stages.session")
     gemini = importlib.import_module("pipeline.live.gemini")
     gemini.warm_up()
     gemini.check({})  # the type of a session's setup is built when it is first used, too
@@ -68,12 +76,18 @@ class Server:
         """`beyond`: what Python itself put on the import path. `errors`: where a fork server may complain."""
         self._supervisor, self._line, self._beyond, self._errors = supervisor, line, beyond, errors
 
-    def run(self) -> NoReturn:
-        """Serve until the supervisor is gone."""
-        settle()  # the collector of a fork must not touch, and so copy, the pages that are shared
-        with contextlib.suppress(OSError):  # closed already behind a `become`, which still can be read
-            wire.send_reply(self._line, ready=os.getpid())
+    def run(self, to_load: Sequence[str] = ()) -> NoReturn:
+        """Serve until the supervisor is gone, and load meanwhile what is to be loaded."""
         try:
+            for name in to_load:
+                load(name)
+                wire.send_reply(self._line, loaded=name)
+                while select.select([self._line], [], [], ANSWERED_S)[0]:
+                    gc.freeze()
+                    self._serve(*self._next())
+            settle()  # the collector of a fork must not touch, and so copy, the pages that are shared
+            with contextlib.suppress(OSError):  # closed already behind a `become`, which still can be read
+                wire.send_reply(self._line, ready=os.getpid())
             while True:
                 self._serve(*self._next())
         except (wire.Gone, OSError):
@@ -179,14 +193,11 @@ def main() -> NoReturn:
     child.take_environment(dict(os.environ))
     child.take_name("zygote", "voice-pipeline: fork server", {MARK: os.environ.get(MARK, "")})
     server = Server(supervisor, line, beyond, 2)
-    for name in FIRST_LOADED:
-        load(name)
+    load(STAGE)
     for socket_number in sys.argv[3:-1]:
         gc.freeze()
         server.branch(int(socket_number))
-    for name in LOADED:
-        load(name)
-    server.run()
+    server.run(LOADED)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +16,12 @@ MODULE = "pipeline.supervisor.zygote"
 PADDING = "." * 60
 """Last argument of the command line: room for longer names of what is forked."""
 PR_SET_CHILD_SUBREAPER = 36
+SET_AT_EXEC = ("PYTHON", "LD_", "LC_", "LANG", "MALLOC_", "GLIBC_", "OPENBLAS_", "OMP_", "MKL_", "TZ")
+"""Variables that are read when a program starts: a stage with others than the server's is no fork of it."""
+
+
+class NoFork(Exception):
+    """Why a process could not be forked."""
 
 
 @dataclass
@@ -25,6 +32,8 @@ class ForkServer:
     pid: int = 0
     """0 until it has said so itself."""
     ready: bool = False
+    loaded: set[str] = field(default_factory=set)
+    """Modules that are loaded already; such a stage it forks before it is `ready`."""
     asked: int = 0
     """Number of the last request."""
     answered: int = 0
@@ -68,3 +77,23 @@ def launch(mark: str, with_sdk: bool = True) -> list[ForkServer]:
     for _, their in lines:
         their.close()
     return [ForkServer(ours, pid, environ=environ) for (ours, _), pid in zip(lines, (popen.pid, 0), strict=False)]
+
+
+def same_program(server: ForkServer, environ: Mapping[str, str]) -> None:
+    """Raises NoFork if an interpreter started with `environ` would be another one than the server's."""
+    for name in server.environ.keys() | environ.keys():
+        if (
+            name.startswith(SET_AT_EXEC)
+            and name != "PYTHONPATH"  # set in the fork
+            and server.environ.get(name) != environ.get(name)
+        ):
+            raise NoFork(f"it has a {name} of its own")
+
+
+def stopped(pid: int) -> bool:
+    """Whether a process was stopped by a signal: it answers nobody, however long one waits."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] in (b"T", b"t")
+    except OSError:
+        return False

@@ -23,7 +23,7 @@ from pipeline.supervisor import zygote_wire as wire
 from pipeline.supervisor.children import Child, Ends, ExecSpawner, become_subreaper
 from pipeline.supervisor.recipe import Recipe
 from pipeline.supervisor.zygote_answerer import Answerer
-from pipeline.supervisor.zygote_launch import ForkServer, launch
+from pipeline.supervisor.zygote_launch import ForkServer, NoFork, launch, same_program, stopped
 
 if TYPE_CHECKING:
     from pipeline.supervisor.loop import Loop
@@ -45,17 +45,10 @@ STAGES, SDK = "stages", "sdk"
 """The two servers: what all stages need, and that with the session's SDK."""
 USES_SDK = "pipeline.stages.session"
 ARGUMENTS = ("-P", "-m", "pipeline.stage")
-SET_AT_EXEC = ("PYTHON", "LD_", "LC_", "LANG", "MALLOC_", "GLIBC_", "OPENBLAS_", "OMP_", "MKL_", "TZ")
-"""Variables that are read when a program starts: a stage with others than the server's is no fork of it."""
-
 OURS = ("PYTHONUNBUFFERED", "PYTHONFAULTHANDLER")
 """What every stage has of them, and a process that answers questions need not have."""
 
 log = structlog.get_logger()
-
-
-class NoFork(Exception):
-    """Why a process could not be forked."""
 
 
 class ZygoteSpawner:
@@ -87,6 +80,17 @@ class ZygoteSpawner:
         except NoFork as why:
             log.debug("stage started by exec", stage=recipe.stage, reason=str(why))
         return self._exec.spawn(recipe)
+
+    def ready_for(self, use: str | None) -> bool:
+        """Whether a stage of ours would not wait, nor be executed because of it, for modules being loaded just now."""
+        module = (use or "").partition(":")[0]
+        kind = SDK if module == USES_SDK else STAGES
+        self._hear(STAGES)
+        self._hear(SDK)
+        server = self._servers.get(kind)
+        if server is None or server.ready or use is None:
+            return True
+        return bool(server.pid) if kind == SDK else module in server.loaded
 
     def start(
         self, module: str, question: IO[bytes], answers: IO[bytes], noise: IO[bytes], environ: Mapping[str, str]
@@ -121,11 +125,12 @@ class ZygoteSpawner:
     def _fork(self, recipe: Recipe) -> Child:
         if not recipe.ours or recipe.argv[1:] != ARGUMENTS:
             raise NoFork("another program")
-        with_sdk = json.loads(recipe.environ["PIPELINE_WIRING"]).get("use", "").startswith(USES_SDK)
+        module = str(json.loads(recipe.environ["PIPELINE_WIRING"]).get("use", "")).partition(":")[0]
+        with_sdk = module == USES_SDK
         self._sdk_wanted |= with_sdk
         if with_sdk and (loading := self._loading()) is not None:
             return self._become(recipe, loading)
-        server, load = self._best(with_sdk)
+        server, load = self._best(with_sdk, module)
         same_program(server, recipe.environ)
         with Ends.opened() as ends:
             given = self._given(recipe, ends)
@@ -135,11 +140,11 @@ class ZygoteSpawner:
         stdout = {"stdout": 1} if recipe.terminal else {}
         return {"stderr": ends.said_write, "lifeline": ends.life_read, **stdout}
 
-    def _best(self, with_sdk: bool) -> tuple[ForkServer, tuple[str, ...]]:
+    def _best(self, with_sdk: bool, module: str) -> tuple[ForkServer, tuple[str, ...]]:
         """The server for a stage, and what must be loaded in the fork."""
         for kind in (SDK, STAGES) if with_sdk else (STAGES, SDK):
             with contextlib.suppress(NoFork):
-                return self._server(kind), (SDK,) if with_sdk and kind == STAGES else ()
+                return self._server(kind, module=module), (SDK,) if with_sdk and kind == STAGES else ()
         raise NoFork("no fork server is ready")
 
     def _loading(self) -> ForkServer | None:
@@ -170,12 +175,12 @@ class ZygoteSpawner:
         self._add(SDK, ForkServer(ours, environ=loading.environ))
         return child
 
-    def _server(self, kind: str, within_s: float = 0.0) -> ForkServer:
-        """A server that is ready, waited for. Raises NoFork."""
+    def _server(self, kind: str, within_s: float = 0.0, module: str = "") -> ForkServer:
+        """A server that is ready, or has loaded `module` at least; waited for. Raises NoFork."""
         end = time.monotonic() + within_s
         while (server := self._servers.get(kind)) is not None:
             self._hear(kind)
-            if server.ready and self._servers.get(kind) is server:
+            if (server.ready or module in server.loaded) and self._servers.get(kind) is server:
                 return server
             if (left_s := end - time.monotonic()) <= 0:
                 break
@@ -186,14 +191,16 @@ class ZygoteSpawner:
         """The process id that a server answers with. Raises NoFork; a server that does not answer is done with."""
         kind = next(kind for kind, known in self._servers.items() if known is server)
         server.asked += 1
-        end = time.monotonic() + FORK_S
+        end = time.monotonic() + (FORK_S if server.ready else FIRST_S)
         try:
             if stopped(server.pid):
                 raise wire.Gone("stopped")
             request = {**body, "id": server.asked, "descriptors": list(given)}
             wire.send_request(server.line, request, tuple(given.values()))
             while (reply := wire.take_reply(server.line)) is None or reply.get("id") != server.asked:
-                if reply is None and not select.select([server.line], [], [], LOOK_S)[0]:
+                if reply is not None:
+                    self._note(kind, server, reply)
+                elif not select.select([server.line], [], [], LOOK_S)[0]:
                     if stopped(server.pid):
                         raise wire.Gone("stopped")
                     if time.monotonic() > end:
@@ -228,19 +235,24 @@ class ZygoteSpawner:
         server = self._servers.get(kind)
         try:
             while server is not None and (reply := wire.take_reply(server.line)) is not None:
-                if "ready" in reply:
-                    server.ready, server.pid, server.answered_at = True, int(reply["ready"]), time.monotonic()
-                    self._reap()  # the one before it
-                    if self._loop is not None:  # before that the log is not set up
-                        log.debug("fork server ready", server=kind, pid=server.pid)
-                elif "branch" in reply:
-                    if SDK in self._servers and not self._servers[SDK].pid:
-                        self._servers[SDK].pid = int(reply["branch"])
-                else:
-                    server.answered = max(server.answered, int(reply.get("id", 0)))
-                    server.answered_at = time.monotonic()
+                self._note(kind, server, reply)
         except wire.Gone as why:
             self._lost(kind, str(why))
+
+    def _note(self, kind: str, server: ForkServer, reply: Mapping[str, Any]) -> None:
+        if "ready" in reply:
+            server.ready, server.pid, server.answered_at = True, int(reply["ready"]), time.monotonic()
+            self._reap()  # the one before it
+            if self._loop is not None:  # before that the log is not set up
+                log.debug("fork server ready", server=kind, pid=server.pid)
+        elif "loaded" in reply:
+            server.loaded.add(str(reply["loaded"]))
+        elif "branch" in reply:
+            if SDK in self._servers and not self._servers[SDK].pid:
+                self._servers[SDK].pid = int(reply["branch"])
+        else:
+            server.answered = max(server.answered, int(reply.get("id", 0)))
+            server.answered_at = time.monotonic()
 
     def _ping_again(self) -> None:
         assert self._loop is not None
@@ -315,23 +327,3 @@ class ZygoteSpawner:
                 self._again(SDK)
                 return
         self._add(SDK, ForkServer(ours, pid, environ=server.environ))
-
-
-def same_program(server: ForkServer, environ: Mapping[str, str]) -> None:
-    """Raises NoFork if an interpreter started with `environ` would be another one than the server's."""
-    for name in server.environ.keys() | environ.keys():
-        if (
-            name.startswith(SET_AT_EXEC)
-            and name != "PYTHONPATH"  # set in the fork
-            and server.environ.get(name) != environ.get(name)
-        ):
-            raise NoFork(f"it has a {name} of its own")
-
-
-def stopped(pid: int) -> bool:
-    """Whether a process was stopped by a signal: it answers nobody, however long one waits."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()[0] in (b"T", b"t")
-    except OSError:
-        return False

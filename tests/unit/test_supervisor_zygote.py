@@ -7,8 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from pipeline.supervisor import zygote_wire as wire
-from pipeline.supervisor.zygote_launch import ForkServer
-from pipeline.supervisor.zygote_spawner import NoFork, same_program
+from pipeline.supervisor.zygote_launch import ForkServer, NoFork, same_program
 
 pytestmark = pytest.mark.unit
 
