@@ -30,16 +30,11 @@ from pipeline.audio.vad import SileroVad, Vad
 from pipeline.audio.wake import Wake
 from pipeline.config.options import OptionError, Range
 from pipeline.stage.life import WorldError
-from pipeline.stage.memory import settle
 
 RATE = 16_000
 BLOCK = 320
-LOAD_AFTER_NS = 150_000_000
-"""After this long without voice the models are loaded: the microphone takes longer than that to open."""
 JUDGE_AFTER_S = 0.004
 """By then a block is at the service: 1 ms at the median, 3 ms in the worst hundredth."""
-CAUGHT_UP_NS = 100_000_000
-"""A block this young is no backlog."""
 UNJUDGED_BLOCKS = 500
 """Blocks (10 s) that wait for the detector; over it the oldest goes unjudged."""
 TEST_SOUND = "self-test"
@@ -84,10 +79,7 @@ class Frontend(Stage):
     none: for headsets, where it can't."""
 
     def prime(self) -> None:
-        """Raises OptionError for what can't be, ImportError if a detector is not installed.
-
-        Models are loaded later: that takes 80 ms, in which the voice already flows.
-        """
+        """Raises OptionError for what can't be, ImportError if a detector is not installed."""
         try:
             pcm.check_channel(self.channel)
             self._vad = self._detector()
@@ -97,10 +89,10 @@ class Frontend(Stage):
             raise OptionError(str(error)) from error
         if not re.fullmatch(r"replies|none|([01]\d|2[0-3]):[0-5]\d", self.self_test):
             raise OptionError(f'self_test: expected replies, none or a time such as "05:30", not {self.self_test!r}')
-        for needed, wanted in (("onnxruntime", self.vad.use == "silero"), ("pymicro_wakeword", self.wake_word)):
-            if wanted and importlib.util.find_spec(needed) is None:
-                remedy = "pip install voice-pipeline[wake]" if self.wake_word else "install the package again"
-                raise ModuleNotFoundError(f"{needed} is missing: {remedy}", name=needed)
+        if self._wake is not None and importlib.util.find_spec("pymicro_wakeword") is None:
+            remedy = "pip install voice-pipeline[wake]"
+            raise ModuleNotFoundError(f"pymicro_wakeword is missing: {remedy}", name="pymicro_wakeword")
+        self._load()
 
     def _detector(self) -> Vad:
         if self.vad.use == "silero":
@@ -114,53 +106,45 @@ class Frontend(Stage):
             return made
         return (lambda: apm.Apm(noise=self.ns, gain=self.agc)) if self.aec == "webrtc" else None
 
+    def _load(self) -> None:
+        """Detector and canceller take 6 ms, a wake word 15 more. Plugged ones may take seconds: in the loop that would
+        be a stage that hangs, which is killed, and again."""
+        self._vad.load()
+        if self._wake is not None:
+            self._wake.load()
+        self._canceller: Canceller | None = None
+        self._no_aec = ""
+        if self._new_canceller is not None:
+            try:
+                self._canceller = self._new_canceller()
+            except apm.NoLibrary as error:
+                self._no_aec = f"no echo cancellation, so deaf while the machine talks: {error}"
+
     def start(self) -> None:
         """Silence so far."""
         self._resampler, self._framer = TimedResampler(RATE), Framer(RATE, BLOCK)
         self._talk, self._reference = Talk(), Reference()
         self._listener = Listener(self._vad, self.vad, self.barge_in, self._talk.at)
         self._duplex: Duplex | None = None
+        if self._canceller is not None:
+            self._duplex = Duplex(self._canceller, self._talk, self._reference, always=self.ns or self.agc)
         self._gate = Gate(self.tail_ms)
-        self._gates = self.aec not in ("server", "none")  # while the machine talks; one that works need not
+        self._gates = self._duplex is None and self.aec not in ("server", "none")  # while the machine talks
         self._prompt = self._answering = False  # a prompt sounds; an answer is not over
         self._watch, self._meter, self._hearing = RateWatch(), Meter(RATE), HearingTest(self._reference)
         self._troubles = Troubles()
         self._ends = dict.fromkeys((self.brief.inputs.get("mic", ""), self.brief.inputs.get("played", "")), 0)  # inst
         self._why: Why = ""
-        self._unjudged: deque[Timed] | None = deque(maxlen=UNJUDGED_BLOCKS)  # None: the detector is loaded
-        self._soon: deque[Timed] = deque()  # a few ms of blocks
-        self._caught_up = False
-        self._load_by_ns = self.now_ns() + LOAD_AFTER_NS
+        self._soon: deque[Timed] = deque(maxlen=UNJUDGED_BLOCKS)  # a few ms of blocks, or all that is replayed
         self._tested = ""
+        if self._no_aec:
+            self._trouble("aec", self._no_aec)
         if ":" in self.self_test:
             self._look_at_the_clock()
 
     def step(self) -> float | None:
-        """Load the models once the voice flows, or is not there, and judge what has passed; release what waits."""
-        if self._unjudged is None:
-            return self._release()
-        if not self._caught_up and (wait_ns := self._load_by_ns - self.now_ns()) > 0:
-            return wait_ns / 1e9
-        self._load()
-        unjudged, self._unjudged = self._unjudged, None
-        for block in unjudged:
-            self._judge(block)
-        return None
-
-    def _load(self) -> None:
-        self._vad.load()
-        if self._wake is not None:
-            self._wake.load()
-        if self._new_canceller is not None:
-            try:
-                canceller = self._new_canceller()
-            except apm.NoLibrary as error:
-                self._trouble("aec", f"no echo cancellation, so deaf while the machine talks: {error}")
-            else:
-                self._duplex = Duplex(canceller, self._talk, self._reference, always=self.ns or self.agc)
-                muted, self._gate, self._gates = self._gate.muted, Gate(self.tail_ms), False
-                self._gate.muted = muted
-        settle()
+        """Release what waits for the canceller."""
+        return self._release()
 
     def _release(self) -> float | None:
         if self._duplex is None:
@@ -262,7 +246,6 @@ class Frontend(Stage):
             self._why = why
             self.tell("gate", closed=bool(why), reason=why)
         self._judge_soon(Timed(block.t, heard))
-        self._caught_up = self.now_ns() - block.t < CAUGHT_UP_NS
         if level := self._meter.level(block.samples):
             noise = self._listener.noise.dbfs
             floor = None if noise is None else round(noise, 1)
@@ -280,9 +263,6 @@ class Frontend(Stage):
             self._judge(self._soon.popleft())
 
     def _judge(self, block: Timed) -> None:
-        if self._unjudged is not None:
-            self._unjudged.append(block)
-            return
         self._listener.wary = self._duplex is not None and not self._duplex.settled
         for fact in self._listener.push(block):
             self._say(fact)

@@ -13,7 +13,8 @@ from pipeline.audio.listening import Listener
 from pipeline.audio.pcm import Samples, to_samples
 from pipeline.audio.resample import Timed
 from pipeline.audio.segmenter import Segmenter, SpeechEnded, SpeechEvent, SpeechStarted, VadOptions
-from pipeline.audio.vad import HOP, SileroVad
+from pipeline.audio.silero import HOP
+from pipeline.audio.vad import SileroVad
 
 pytestmark = pytest.mark.unit
 

@@ -37,6 +37,9 @@ class Broken:
 
 class Loud(Vad):
     hop = 160
+    loaded = 0
+    def load(self):
+        Loud.loaded += 1
     def judge(self, hop):
         return 1.0 if np.abs(hop).max() > 1000 else 0.0
 """
@@ -199,6 +202,15 @@ def test_without_its_library_it_is_deaf_while_the_machine_talks_and_says_so(monk
         trial.event("audible", epoch=0, at=0, t=microphone.t)
         microphone.hear(noise(0.2))
         assert trial.emitted[-1].gated
+
+
+def test_models_are_loaded_before_it_is_live_and_not_in_its_loop(own: str) -> None:
+    with Trial(Frontend, aec="none", vad={"use": f"{own}:Loud"}) as trial:
+        detector = type(trial.stage._vad)  # type: ignore[attr-defined]
+        loaded = detector.loaded
+        assert loaded > 0
+        Microphone(trial).hear(noise(1))
+        assert detector.loaded == loaded
 
 
 def test_a_canceller_and_a_detector_of_ones_own(own: str) -> None:

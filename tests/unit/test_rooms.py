@@ -45,7 +45,6 @@ HOMES = {
     "google": {"live/gemini.py"},
     "pyaudio": {"audio/devices.py"},
     "zmq": {"bus/", "stage/", "supervisor/"},
-    "onnxruntime": {"audio/vad.py"},
     "mcp": {"tools/mcp_client.py"},
     "av": {"audio/resample.py", "audio/prompts.py", "simulator/clips.py"},
     "websockets": {"live/gemini.py", "live/shortcut.py", "simulator/"},
