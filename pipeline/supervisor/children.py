@@ -184,6 +184,15 @@ def pidfd_open(pid: int) -> int | None:
         return None
 
 
+def kept_waiting_s(pid: int) -> float:
+    """How long a process was ready to run and was not run, since it began; 0 where the system does not say (Linux)."""
+    try:
+        with open(f"/proc/{pid}/schedstat", "rb") as file:
+            return int(file.read().split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):  # gone; a kernel without the figure
+        return 0.0
+
+
 def become_subreaper() -> None:
     """Have orphans of stages become our children instead of init's, so that they can be found and ended. Linux."""
     if sys.platform == "linux":

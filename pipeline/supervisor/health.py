@@ -2,6 +2,9 @@
 
 A stage beats from its main loop, never from a thread of its own, so a beat says that the loop turns. A stage that
 turns and yet takes in nothing of what its producer sends is deaf, which for the person is the same as dead.
+
+Who was ready to run and got no processor is not hung but starved: the time that the kernel had it wait for one is
+not counted as silence, up to STARVED_S. On a machine that is not overloaded that is nothing, whatever a hung one does.
 """
 
 from __future__ import annotations
@@ -15,6 +18,11 @@ START_S = 20.0
 a stage that imports cannot beat and one that never comes so far would never be judged by its beats."""
 BEAT_S = 2.0
 """Without a beat for this long it hangs: four missed in a row."""
+DOUBT_S = 1.0
+"""Silent for so long, it is looked at what the kernel did with a process; before, nobody pays for that."""
+STARVED_S = 6.0
+"""Most that is put down to others: a loading model that takes 0.4 s takes 6 s on a machine with fifteen others at work,
+and who is silent for longer is of no use to the person either."""
 DEAF_S = 2.0
 DEAF_FRAMES = 25
 """A producer that sent so many blocks in DEAF_S (half of the usual cadence of 20 ms) was certainly speaking."""
@@ -44,6 +52,10 @@ class Pulse:
     last_beat: float | None = None
     counts: deque[Counts] = field(default_factory=lambda: deque(maxlen=KEPT))
     """Of beats in state `live` or `degraded`, without a break."""
+    starved_s: float = 0.0
+    """How much of the present silence the process was kept waiting for a processor."""
+    _waited_s: float | None = None
+    """As `kept_waiting` was told first in the present silence."""
 
     @classmethod
     def begun(cls, now: float) -> Pulse:
@@ -68,12 +80,23 @@ class Pulse:
         """A beat came. Only what is counted at work says anything about deafness; a degraded stage reads on, too."""
         if self.live_since is not None:
             self.last_beat = now
+        self.starved_s, self._waited_s = 0.0, None
         if state not in ("live", "degraded"):
             self.counts.clear()
             return
         if len(self.counts) > 1 and now - self.counts[-2].at < APART_S:
             self.counts.pop()
         self.counts.append(Counts(now, taken, sent))
+
+    def doubtful(self, now: float) -> bool:
+        """Whether it has been silent for so long that it matters why."""
+        return self.last_beat is not None and now - self.last_beat > DOUBT_S
+
+    def kept_waiting(self, total_s: float) -> None:
+        """For so long, since it began, it has been ready to run and was not run."""
+        if self._waited_s is None:
+            self._waited_s = total_s
+        self.starved_s = min(STARVED_S, total_s - self._waited_s)
 
     def forgive(self, late_s: float) -> None:
         """The supervisor itself did not look for `late_s`: nobody else is to blame for that time."""
@@ -88,9 +111,12 @@ def hang(pulse: Pulse, now: float) -> str:
     """Why this process must be ended, or ""."""
     if pulse.deadline is not None and now > pulse.deadline:
         return f"not started within {START_S:g} s"
-    if pulse.last_beat is not None and pulse.live_since is not None and now - pulse.last_beat > BEAT_S:
-        return f"no beat for {now - pulse.last_beat:.1f} s"
-    return ""
+    if pulse.last_beat is None or pulse.live_since is None:
+        return ""
+    silent_s, starved_s = now - pulse.last_beat, pulse.starved_s
+    if silent_s - starved_s <= BEAT_S:
+        return ""
+    return f"no beat for {silent_s:.1f} s" + (f", {starved_s:.1f} of it without a processor" if starved_s > 0.1 else "")
 
 
 def deafness(reader: Pulse, producers: Mapping[str, Pulse]) -> str:

@@ -169,6 +169,8 @@ class Supervisor:
                 run.said = ("live", "says nothing on control: only its death is noticed")
                 self.hearing.show_said(slot, run)
             return
+        if run.pulse.doubtful(now):
+            run.pulse.kept_waiting(children.kept_waiting_s(run.child.pid))
         producers = {stream: pulses[name] for stream, name in slot.table.inputs.items() if name in pulses}
         reason = health.hang(run.pulse, now) or health.deafness(run.pulse, producers)
         if reason:

@@ -39,6 +39,13 @@ def leave(code: int, reason: str = "") -> None:
     os._exit(code)
 
 
+def work(cpu_s: float) -> None:
+    """Like the loading of a model: on a processor of its own it is over soon."""
+    end = time.process_time() + cpu_s
+    while time.process_time() < end:
+        pass
+
+
 def misbehave() -> None:
     """Once, right after `live`."""
     if BEHAVIOUR == "exit":
@@ -50,6 +57,8 @@ def misbehave() -> None:
     elif BEHAVIOUR == "spin":
         while True:
             pass
+    elif BEHAVIOUR == "work":
+        signal.signal(signal.SIGUSR2, lambda *_: work(NUMBER / 1000))
     elif BEHAVIOUR == "flood":
         os.write(2, b"starting to flood\n")
         while True:

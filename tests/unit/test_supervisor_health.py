@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.supervisor.health import BEAT_S, DEAF_FRAMES, START_S, Pulse, deafness, hang
+from pipeline.supervisor.health import BEAT_S, DEAF_FRAMES, START_S, STARVED_S, Pulse, deafness, hang
 
 pytestmark = pytest.mark.unit
 
@@ -40,6 +40,39 @@ def test_two_seconds_without_a_beat_are_a_hang() -> None:
     pulse.beat(0.5, "live", {}, {})
     assert hang(pulse, 0.5 + BEAT_S) == ""
     assert hang(pulse, 0.5 + BEAT_S + 0.1) == "no beat for 2.1 s"
+
+
+def silent(until: float, share: float) -> str:
+    """What is said of a process that got no processor for `share` of its silence, looked at each 0.1 s."""
+    pulse, now = live_at(0.0), 0.0
+    while now < until:
+        now += 0.1
+        if pulse.doubtful(now):
+            pulse.kept_waiting(1000.0 + share * now)
+        if reason := hang(pulse, now):
+            return reason
+    return ""
+
+
+def test_who_got_no_processor_is_not_hung() -> None:
+    assert silent(BEAT_S + 0.2, share=0.0).startswith("no beat for 2.")
+    assert silent(5.0, share=0.9) == ""
+    assert "without a processor" in silent(10.0, share=0.9)
+
+
+def test_nobody_starves_for_ever() -> None:
+    assert silent(BEAT_S + STARVED_S - 0.2, share=1.0) == ""
+    assert silent(BEAT_S + STARVED_S + 1.0, share=1.0) == "no beat for 8.1 s, 6.0 of it without a processor"
+
+
+def test_with_each_beat_hunger_is_counted_afresh() -> None:
+    pulse = live_at(0.0)
+    pulse.kept_waiting(5.0)
+    pulse.kept_waiting(9.0)
+    pulse.beat(6.0, "live", {}, {})
+    pulse.kept_waiting(9.0)
+    assert pulse.starved_s == 0.0
+    assert hang(pulse, 6.0 + BEAT_S + 0.1) == "no beat for 2.1 s"
 
 
 @pytest.mark.parametrize("state", ["waiting", "muted", "degraded"])
