@@ -85,7 +85,7 @@ class Tending:
         if self.want.tick(now_ns, busy=busy or playing):
             return [HangUp()]
         if self._liveness.dead(now_ns, self._due()):
-            return [Renew("the service says nothing to what it was asked")]
+            return [Renew(self._fallen_silent())]
         heard = not busy and not playing
         resumable = not self._resumes or parts.resumption.handle is not None
         if why := self._lifetime.roll(now_ns, Moment(self._received, heard, resumable)):
@@ -102,9 +102,18 @@ class Tending:
         whole = not parts.turns.open or (turn is not None and turn.generated and not parts.turns.waiting)
         return whole and parts.uplink.quiet and not self._calls.open
 
+    def _fallen_silent(self) -> str:
+        """A line that is dead is resumed. A session that has heard the question, as its transcript shows, and says
+        nothing to it will go on to say nothing: a fresh one, seeded, is given the question."""
+        parts, turn = self._parts, self._parts.turns.turn
+        if turn is None or turn.kind != "speech" or not parts.transcript.words_of(turn.id)[0]:
+            return "the service says nothing to what it was asked"
+        parts.memory.forget_handle()
+        return "the service hears and says nothing"
+
     def _due(self) -> int | None:
         """The turn whose answer, or the rest of it, should be coming now."""
         turn = self._parts.turns.turn
         if turn is None or not turn.asked or turn.speech_open or turn.generated or turn.tools or self._calls.open:
             return None
-        return turn.id if self._parts.uplink.idle else None
+        return turn.id if self._parts.uplink.abreast else None

@@ -199,6 +199,14 @@ class Uplink:
         return self._up and not self._pending() and (self.ended_sent or not self.source_ended)
 
     @property
+    def abreast(self) -> bool:
+        """All that came in was sent but for what came just now: where voice flows, a block is nearly always on its
+        way."""
+        if self.sent_t is None or self.seen_t is None or self.speaking:
+            return self.idle
+        return self.idle or (self._up and self.seen_t - self.sent_t <= RECENT_NS)
+
+    @property
     def hears_speech(self) -> bool:
         """The frontend says when somebody speaks."""
         return self._hears_speech

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from pipeline.live import effects as fx
 from pipeline.live import messages as m
+from pipeline.live.kept import Block
 from pipeline.live.memory import Memory, Said
 from pipeline.live.uplink import PREROLL_NS
-from tests.rig.talk import SECOND, S, Talk, sent
+from tests.rig.talk import MS, SECOND, S, Talk, sent
 
 pytestmark = pytest.mark.unit
 
@@ -450,3 +451,21 @@ def test_a_long_visit_is_told_to_a_fresh_line_in_its_newest_part_and_that_is_sai
     assert fx.SendContext((("user", "And then?"),)) in effects
     [note] = [effect for effect in effects if isinstance(effect, fx.Note)]
     assert note.fields == {"left_out": 7}
+
+
+@pytest.mark.parametrize("heard", [False, True])
+def test_a_service_that_falls_silent_is_left_though_a_block_of_voice_is_always_on_its_way(heard: bool) -> None:
+    talk = Talk()
+    talk.up()
+    talk.says(m.Handle("h", True))
+    talk.asks()
+    if heard:
+        talk.says(m.PersonSaid("When do you close?", True))
+    renewed: list[str] = []
+    for _ in range(100):
+        talk.voice_to(talk.now)
+        talk.core.voice(talk.now, Block(talk.now, bytes(640)))
+        talk.now += 100 * MS
+        renewed += [effect.reason for effect in talk.do(talk.core.tick(talk.now)) if isinstance(effect, fx.Renew)]
+    assert len(renewed) == 1
+    assert (talk.core.resumption.handle is None) == heard, "a session that hears and does not speak will not speak"
