@@ -110,7 +110,8 @@ class Hearing:
         if slot.down_since is not None:
             after_s = round(self._loop.clock() - slot.down_since, 3)
             slot.down_since = None
-            log.info("stage restarted", stage=slot.name, inst=slot.inst, after_s=after_s, restarts=slot.restarts)
+            say = log.debug if slot.series.worn else log.info
+            say("stage restarted", stage=slot.name, inst=slot.inst, after_s=after_s, restarts=slot.restarts)
         self._telling.state(slot, *run.said)
 
     def _beat(self, slot: Slot, run: Run, word: Word, now: float) -> None:

@@ -1,4 +1,4 @@
-"""Reads what stages print, at a bounded pace, and says it in the log."""
+"""Reads what stages print, at a bounded pace, and says it in the log; there also how they died."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import os
 
 import structlog
 
+from pipeline.exits import WORLD
 from pipeline.log import LEVELS
 from pipeline.supervisor.loop import Loop
-from pipeline.supervisor.slot import Run
+from pipeline.supervisor.policy import Exit
+from pipeline.supervisor.slot import Run, Slot
 from pipeline.supervisor.stderr import BYTES_A_TURN, TURN_S, Said
 
 LAST_READ_BYTES = 262_144
@@ -62,7 +64,22 @@ class Printing:
         for said in lines:
             fields = {**said.fields, "stage": run.child.stage}
             fields.pop("event", None)
-            getattr(log, said.level if said.level in LEVELS else "info")(said.event, **fields)
+            level = "debug" if run.series.worn else said.level if said.level in LEVELS else "info"
+            getattr(log, level)(said.event, **fields)
+
+
+def say_death(slot: Slot, run: Run, exit: Exit, how: str) -> None:
+    """Of a process that nobody asked to end, and `how` it did: with its last words, but not for the hundredth time."""
+    series, fields = slot.series, {"stage": slot.name, "pid": run.child.pid, "how": how}
+    worn = series.worn
+    series.death(run.bye or how, exit.live_s)
+    say = log.warning if exit.status == WORLD else log.error
+    # where it said itself why it left, its lines are not said twice
+    words = [run.bye] if exit.status == WORLD and run.bye else list(run.voice.tail)
+    if worn and series.worn:
+        say = say if series.counted else log.debug
+        fields["times"], words = series.times, words[-1:]
+    say("stage died", **fields, last_words=words)
 
 
 def _read_once(descriptor: int) -> bytes | None:

@@ -10,6 +10,7 @@ from pipeline.supervisor.children import Child
 from pipeline.supervisor.health import Pulse
 from pipeline.supervisor.policy import Exit, History, Rules
 from pipeline.supervisor.stderr import Voice
+from pipeline.supervisor.worn import Series
 
 if TYPE_CHECKING:
     from pipeline.config import StageTable
@@ -40,6 +41,8 @@ class Run:
     """When its group is killed, if it has not ended by then."""
     reading: bool = False
     """Its stderr is read."""
+    series: Series = field(default_factory=Series)
+    """The deaths of its stage."""
 
     @property
     def identity(self) -> str:
@@ -80,6 +83,8 @@ class Slot:
     """Once it has stopped, it is no more part of the pipeline."""
     start_again: bool = False
     """Once it has stopped, start it: somebody asked for a restart."""
+    series: Series = field(default_factory=Series)
+    """Its last deaths."""
     down_since: float | None = None
     """When its process ended, until the next one is live."""
     pending: Timer | None = None

@@ -16,17 +16,15 @@ from pipeline.supervisor import children, health, policy
 from pipeline.supervisor.children import Child, NoSuchProgram, Spawner, Sweeper
 from pipeline.supervisor.control import Control
 from pipeline.supervisor.hearing import Hearing
-from pipeline.supervisor.loop import Loop, Timer
-from pipeline.supervisor.printing import Printing
+from pipeline.supervisor.loop import Loop
+from pipeline.supervisor.printing import Printing, say_death
 from pipeline.supervisor.recipe import MARK, Wiring
 from pipeline.supervisor.slot import DEVICE_PLACES, Run, Slot, rules_of
+from pipeline.supervisor.starting import Starting
 from pipeline.supervisor.swap import Swaps
 from pipeline.supervisor.telling import Telling
 
 JUDGE_S = 0.1
-START_LOOK_S = 0.003
-PATIENCE_S = 5.0
-"""For stages that are better started a little later, at the start of everything."""
 GRACE_S = 2.0
 """For a stage to stop when told to, and for the kernel to end what was killed."""
 ABORT_S = 0.5
@@ -55,7 +53,7 @@ class Supervisor:
         self._printing = Printing(loop)
         self.swaps = Swaps(self)
         self._sweeper = Sweeper(f"{MARK}={wiring.mark}")
-        self._starting: Timer | None = None
+        self._starting = Starting(loop, spawner, self.slots, self.start)
 
     # -- starting
 
@@ -69,26 +67,10 @@ class Supervisor:
         self.swaps.open()
 
     def start_all(self) -> None:
-        """Start every stage, in the order of the flow; one that can be started now waits for no other.
-
-        One in a turn of the loop, so that what a started one says is heard, and answered, before the next.
-        """
+        """Start every stage. None waits for another: all imports overlap."""
         for slot in self.slots.values():
             slot.stopping = False
-        if self._starting is not None:
-            self._starting.cancel()
-        self._start_next(list(self.slots.values()), self.loop.clock() + PATIENCE_S)
-
-    def _start_next(self, waiting: list[Slot], until: float) -> None:
-        # whoever was started, stopped or removed meanwhile, by word of a person or of the policy, is not ours any more
-        waiting = [slot for slot in waiting if self.slots.get(slot.name) is slot and slot.idle]
-        late = self.loop.clock() > until
-        found = next((slot for slot in waiting if late or self._spawner.ready_for(slot.table.use)), None)
-        if found is not None:
-            waiting.remove(found)
-            self.start(found)
-        again_s = START_LOOK_S if found is None else 0.0
-        self._starting = self.loop.after(again_s, lambda: self._start_next(waiting, until)) if waiting else None
+        self._starting.begin(list(self.slots.values()))
 
     def start(self, slot: Slot) -> None:
         """Start a process for a stage that has none."""
@@ -112,7 +94,8 @@ class Supervisor:
         now = self.loop.clock()
         child = self._spawner.spawn(self.wiring.recipe(slot.table, slot.next_inst(), restarts, slot.history.quick))
         self._sweeper.add(child.pid)
-        run = Run(child, now, health.Pulse.begun(now), owns_device=slot.name in DEVICE_PLACES)
+        device = slot.name in DEVICE_PLACES
+        run = Run(child, now, health.Pulse.begun(now), owns_device=device, series=slot.series)
         self._printing.begin(run)
         if child.pidfd is not None:
             self.loop.watch(child.pidfd, lambda: self._bury(slot, child))
@@ -162,6 +145,9 @@ class Supervisor:
 
     def _judge(self, slot: Slot, run: Run, pulses: dict[str, health.Pulse]) -> None:
         now = self.loop.clock()
+        times = slot.series.times
+        if slot.series.recovered(now - (run.pulse.live_since or now)):
+            log.info("stage works again", stage=slot.name, deaths=times, state=slot.state)
         if slot.table.command and not run.connected:
             # a foreign program need not speak control: after the start deadline it counts as live while it exists
             if run.pulse.deadline is not None and now > run.pulse.deadline:
@@ -175,7 +161,8 @@ class Supervisor:
         reason = health.hang(run.pulse, now) or health.deafness(run.pulse, producers)
         if reason:
             run.hang = reason
-            log.error("stage hangs", stage=slot.name, pid=run.child.pid, reason=reason)
+            say = log.debug if slot.series.worn else log.error
+            say("stage hangs", stage=slot.name, pid=run.child.pid, reason=reason)
             self.telling.state(slot, "degraded" if run.owns_device else "restarting", reason)
             run.child.kill(signal.SIGABRT)
             run.killing = self.loop.after(ABORT_S, lambda: self.kill(slot))
@@ -285,14 +272,12 @@ class Supervisor:
             else:
                 self.on_exit(slot)
             return
+        exit = run.exit(status, self.loop.clock())
         if run.bye == "ended":
             log.info("stage ended", stage=slot.name)
         else:
-            say = log.warning if status == WORLD else log.error
-            # of a broken card every 2 s, for days: where it said itself why it left, its lines are not said twice
-            words = [run.bye] if status == WORLD and run.bye else list(run.voice.tail)
-            say("stage died", stage=slot.name, pid=run.child.pid, how=how, last_words=words)
-        self._decide(slot, run.exit(status, self.loop.clock()))
+            say_death(slot, run, exit, how)
+        self._decide(slot, exit)
 
     def _decide(self, slot: Slot, exit: policy.Exit) -> None:
         if self.swaps.failed(slot, exit.bye or exit.hang or policy.how_it_ended(exit.status)):
@@ -309,7 +294,8 @@ class Supervisor:
             return
         slot.restarts += 1
         if action.after_s > 0:
-            log.info("stage waits for its restart", stage=slot.name, after_s=round(action.after_s, 2))
+            say = log.debug if slot.series.worn else log.info
+            say("stage waits for its restart", stage=slot.name, after_s=round(action.after_s, 2))
             slot.pending = self.loop.after(action.after_s, lambda: self.start(slot))
         else:
             self.start(slot)

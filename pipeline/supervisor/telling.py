@@ -34,9 +34,11 @@ class Telling:
 
     def state(self, slot: Slot, state: str, reason: str = "") -> None:
         """Note and tell how a stage is; nothing is told if nothing changed."""
-        if (state, reason) != (slot.state, slot.reason):
+        if state != slot.state or (reason and reason != slot.reason):
             level = "warning" if state in BAD else "info" if slot.state in (*BAD, "waiting") else "debug"
-            getattr(log, level)("stage is", stage=slot.name, state=state, reason=reason)
+            getattr(log, "debug" if slot.series.worn and state not in ("failed", "ended") else level)(
+                "stage is", stage=slot.name, state=state, reason=reason
+            )
         slot.state, slot.reason = state, reason
         pid = slot.run.child.pid if slot.run is not None else None
         body = {"stage": slot.name, "state": state, "reason": reason, "inst": slot.inst, "pid": pid}

@@ -65,6 +65,16 @@ def test_what_the_world_ended_is_replaced_for_ever_one_to_two_seconds_apart(home
         assert shown[-1]["reason"] == "the microphone is gone: plug it in"
 
 
+def test_what_dies_of_one_cause_for_ever_is_said_in_full_three_times_and_then_counted(home: Path) -> None:
+    with Supervised(home, {"lamp": foreign("exit", 3, required=False), "other": foreign()}) as run:
+        while not any(line.get("times") == 4 for line in run.said("stage died")):
+            run.read(0.1)
+        died = [line for line in run.said("stage died") if line["level"] != "debug"]
+        assert [line.get("times") for line in died] == [None, None, None, 4]
+        restarts = [line["level"] for line in run.said("stage waits for its restart") if line["stage"] == "lamp"]
+        assert restarts[-1] == "debug"
+
+
 @pytest.mark.parametrize("behaviour", ["exit", "silent_crash"])
 def test_exit_0_unasked_is_a_crash(home: Path, behaviour: str) -> None:
     with Supervised(home, {"frontend": foreign(behaviour, 0)}) as run:
