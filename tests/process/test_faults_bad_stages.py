@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ CONVERSATION = (
     f"stages.simulator={{script: {ROOT}/tests/rig/short_answers.yaml, notice: false}}",
     f"stages.capture.files=[{ROOT}/tests/recordings/not_ill_disposed.wav, {ROOT}/tests/recordings/made_amiable.wav]",
 )
+FOREIGN = ROOT / "tests" / "rig" / "foreign_stage.py"
 DEADLY = ("HangsInNativeCode", "Floods", "ExitsWithZero", "ForksAndDies", "RunsOutOfDescriptors", "RunsOutOfMemory")
 
 
@@ -25,7 +27,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def beside(home: Path, *kinds: str) -> str:
     """The demonstration with these stages beside it."""
-    lines = [f"extends: {ROOT}/configs/demo.yaml", "stages:"]
+    lines = [f"extends: {ROOT}/configs/demo.yaml", *(["stages:"] if kinds else [])]
     lines += [
         f'  {kind.lower()}: {{use: "tests.rig.bad_stages:{kind}", inputs: {{voice: frontend/voice}}, required: false}}'
         for kind in kinds
@@ -69,8 +71,11 @@ def test_a_stage_that_spins_or_leaks_is_replaced(home: Path) -> None:
 
 
 def test_a_million_malformed_messages_are_dropped_and_counted(home: Path) -> None:
-    with Machine(home, beside(home, "Babbles"), CONVERSATION) as machine:
-        machine.until((machine.run_dir / "babbled").exists, 60)
+    program = (
+        f'stages.shouts={{command: ["{sys.executable}", "{FOREIGN}", shout, "1000000"], emits: [], required: false}}'
+    )
+    with Machine(home, beside(home), [*CONVERSATION, program]) as machine:
+        machine.until((machine.run_dir / "shouted").exists, 60)
         warned = [line for line in machine.log.read() if "malformed message dropped" in line]
         assert warned
         assert len(warned) < 100, "a log line for each would be a fault of its own"

@@ -92,7 +92,7 @@ def test_a_pipeline_from_its_start_to_its_stop(home: Home) -> None:
     assert status["pipeline"].items() >= {"name": NAME, "state": "live", "reason": "", "pid": process.pid}.items()
     assert status["stages"]["frontend"].items() >= {"state": "live", "reason": "", "restarts": 0}.items()
     lines = home.type("status", *this).stdout.splitlines()
-    assert lines[0].startswith(f"{NAME}: live, for ")
+    assert lines[0].startswith(f"{NAME}: ok, for ")
     assert home.type("mute", *this).returncode == 0
     kept = home.folder / "state" / "voice-pipeline" / NAME / "settings.json"
     assert json.loads(kept.read_text())["muted"] is True
@@ -129,7 +129,7 @@ def test_two_pipelines_are_told_apart(home: Home) -> None:
     assert both.returncode == 1
     for name, process in ((NAME, first), (f"{NAME}b", second)):
         assert f"{name} (pid {process.pid})" in both.stderr
-        assert home.type("status", "--name", name).stdout.startswith(f"{name}: live")
+        assert home.type("status", "--name", name).stdout.startswith(f"{name}: ok")
     assert "choose one with --name or --run" in both.stderr
     run_dir = home.folder / "runtime" / "voice-pipeline" / NAME
     assert home.type("status", "--run", str(run_dir)).stdout.startswith(NAME)

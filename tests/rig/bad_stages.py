@@ -62,26 +62,6 @@ class Floods(Bad):
             os.write(2, line)
 
 
-class Babbles(Bad):
-    """A million messages that are none, to everybody who reads it."""
-
-    def misbehave(self) -> None:
-        self._left = 1_000_000
-        self.after(0, self._babble)
-
-    def _babble(self) -> None:
-        assert self.link.producer is not None
-        send = self.link.producer.socket.send_multipart
-        for topic in (b"event.heard", b"event.speech_started", b"event.flush", b"audio.mic", b"event.tool_result"):
-            for _ in range(2_000):
-                send([topic, b"\xc1 no message"])
-                self._left -= 1
-        if self._left > 0:
-            self.after(0, self._babble)
-        else:
-            Path(self.run_dir, "babbled").touch()
-
-
 class ExitsWithZero(Bad):
     """As if its work were done."""
 

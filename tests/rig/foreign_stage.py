@@ -74,6 +74,13 @@ def misbehave() -> None:
         say("state", state="degraded", reason="no microphone: plug one in")
 
 
+def shout(bus: "zmq.Socket[bytes]", count: int) -> None:
+    """Messages that are none, to everybody who reads them."""
+    topics = (b"event.heard", b"event.speech_started", b"event.flush", b"audio.mic", b"event.tool_result")
+    for number in range(count):
+        bus.send_multipart([topics[number % len(topics)], b"\xc1 no message"])
+
+
 def main() -> None:
     global sent, taken
     if BEHAVIOUR == "silent":
@@ -92,6 +99,7 @@ def main() -> None:
         leave(3)
     if BEHAVIOUR != "half":
         say("primed")
+    bus, to_shout = context.socket(zmq.XPUB), NUMBER
     is_live, state = False, "degraded" if BEHAVIOUR == "degraded" else "live"
     while True:
         for source, _ in poller.poll(100):
@@ -99,12 +107,18 @@ def main() -> None:
                 os._exit(1)
             kind = msgpack.unpackb(control.recv())["kind"]
             if kind == "go":
+                if BEHAVIOUR == "shout":
+                    bus.bind(WIRING["bind"])
                 say("live")
                 is_live = True
                 misbehave()
             elif kind == "stop" and BEHAVIOUR != "stubborn":
                 print("stopping", flush=True)
                 leave(0)
+        if is_live and BEHAVIOUR == "shout" and to_shout:
+            shout(bus, min(to_shout, 20_000))
+            if not (to_shout := max(0, to_shout - 20_000)):
+                open(os.path.join(os.environ["PIPELINE_RUN"], "shouted"), "w").close()
         if is_live and BEHAVIOUR == "leak":
             leaked.append(b"x" * 5_000_000)
         if is_live:
