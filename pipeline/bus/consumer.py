@@ -41,6 +41,8 @@ class Consumer:
         self.overflowed = 0
         """Messages dropped because the inbox was full."""
         self.late = 0
+        self.offset_ns = 0
+        """To the supervisor's clock, from ours."""
         self.latest_ms = 0.0
         """Lateness of the latest live audio block, ms from being sent to being read."""
 
@@ -105,8 +107,9 @@ class Consumer:
                 self._inbox.append((stamp, message))
             return
         if message.replay is None:
-            self.latest_ms = (now_ns - stamp.sent) / 1e6
-            self.late += now_ns - stamp.sent > LATE_NS
+            late_ns = now_ns + self.offset_ns - stamp.sent
+            self.latest_ms = late_ns / 1e6
+            self.late += late_ns > LATE_NS
         if self._inbox_bytes + len(message.pcm) > INBOX_BYTES:
             self.overflowed += 1
             return

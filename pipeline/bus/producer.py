@@ -28,8 +28,17 @@ class NameTaken(RuntimeError):
 class Producer:
     """Everything one stage says: audio with its rings, events with their stickiness."""
 
-    def __init__(self, context: ends.Context, endpoint: str, src: str, inst: int, now_ns: Callable[[], int]) -> None:
-        """`context`: libzmq's, for an endpoint that needs it; None for the process's own."""
+    def __init__(
+        self,
+        context: ends.Context,
+        endpoint: str,
+        src: str,
+        inst: int,
+        now_ns: Callable[[], int],
+        outside: str | None = None,
+    ) -> None:
+        """`context`: libzmq's, for an endpoint that needs it; None for the process's own. `outside`: a second endpoint,
+        for readers on other machines."""
         self.endpoint, self.src, self.inst = endpoint, src, inst
         self._now_ns = now_ns
         self._sticky = Sticky()
@@ -40,7 +49,15 @@ class Producer:
         """Live blocks sent, by stream."""
         self.unfit_requests = 0
         """Replay requests that made no sense."""
-        self._line = ends.publisher(context, endpoint, HIGH_WATER)
+        self.offset_ns = 0
+        """To the supervisor's clock, from ours."""
+        self._line: ends.Writes
+        if outside is None:
+            self._line = ends.publisher(context, endpoint, HIGH_WATER)
+        else:
+            from pipeline.bus.doors import Doors
+
+            self._line = Doors(context, (endpoint, outside), HIGH_WATER)
         self.fileno = self._line.fileno
 
     def bind(self) -> None:
@@ -143,4 +160,4 @@ class Producer:
         self._line.send(parts)
 
     def _stamp(self, seq: int) -> dict[str, Any]:
-        return {"v": VERSION, "src": self.src, "inst": self.inst, "seq": seq, "sent": self._now_ns()}
+        return {"v": VERSION, "src": self.src, "inst": self.inst, "seq": seq, "sent": self._now_ns() + self.offset_ns}

@@ -29,6 +29,7 @@ COMMANDS = {
     "swap": "give a stage another recipe while the conversation goes on",
     "reload": "take up the changed configuration of the running pipeline",
     "stop": "stop the running pipeline in order",
+    "join": "run one stage of another machine's pipeline on this one",
     "keys": "make the key pairs by which machines know each other",
     "doctor": "say what would stop this machine from talking, and the remedy",
     "simulate": "run the Live API server alone",

@@ -34,9 +34,10 @@ def check_machine(tree: Node, curve: CurveTable, findings: Findings) -> None:
             here = key == "name"
             remedy = f"`voice-pipeline keys new {name} --in {curve.folder}`" + " there, and copy it here" * (not here)
             findings.add(node.at((key,)).origin, f"curve.{key}", f"no {curve.folder / name}.key", remedy=remedy)
-    if curve.control != "none" and not _is_address(curve.control):
-        origin = node.at(("control",)).origin
-        findings.add(origin, "curve.control", f"got '{curve.control}'", expected="such as tcp://10.0.0.5:7000")
+    for key, endpoint in (("control", curve.control), ("events", curve.events)):
+        if endpoint != "none" and not _is_address(endpoint):
+            origin = node.at((key,)).origin
+            findings.add(origin, f"curve.{key}", f"got '{endpoint}'", expected="such as tcp://10.0.0.5:7000")
 
 
 def check_stage(name: str, node: Node, words: Words, curve: CurveTable, findings: Findings) -> None:
@@ -66,8 +67,8 @@ def _check_remote(name: str, node: Node, words: Words, curve: CurveTable, findin
     origin, key = node.at(("remote",)).origin, f"stages.{name}.remote"
     if words.remote not in curve.allow:
         findings.add(origin, key, f"no machine '{words.remote}' is known", remedy="put it on the list curve.allow")
-    elif curve.control == "none":
-        expected = "curve.control, where it reports, such as tcp://10.0.0.5:7000"
+    elif "none" in (curve.control, curve.events):
+        expected = "curve.control and curve.events, such as tcp://10.0.0.5:7000 and tcp://10.0.0.5:7001"
         findings.add(origin, key, "it can't reach the supervisor", expected=expected)
     elif words.endpoint is None or not _is_address(words.endpoint):
         expected = "an endpoint of that machine, such as tcp://10.0.0.7:7001"

@@ -49,6 +49,8 @@ class CurveTable:
     """Machines whose public keys are there and that may connect to stages with a tcp endpoint."""
     control: str = "none"
     """Where stages on other machines report: tcp://ADDRESS:PORT."""
+    events: str = "none"
+    """Where they hear what the supervisor says, such as mute: another port."""
 
 
 @dataclass(frozen=True)

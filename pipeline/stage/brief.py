@@ -42,6 +42,8 @@ class Brief:
     """How often in a row it crashed by itself just before."""
     curve: Mapping[str, Any] | None = None
     """Keys of machines, where the pipeline is on several; see bus/curve."""
+    remote: bool = False
+    """On another machine than the supervisor, whose clock is another one."""
     lifeline: int | None = None
     """Descriptor that reads end-of-file when the supervisor is gone."""
 
@@ -70,5 +72,6 @@ class Brief:
             restarts=int(wiring.get("restarts", 0)),
             crashes=int(wiring.get("crashes", 0)),
             curve=wiring.get("curve"),
+            remote=wiring.get("remote") is True,
             lifeline=int(lifeline) if lifeline else None,
         )

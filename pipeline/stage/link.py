@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from pipeline.bus.messages import Audio, Event, topic_of
 from pipeline.bus.producer import Producer
 from pipeline.bus.ring import Place
 from pipeline.stage.control import Control
+from pipeline.stage.offset import Offset
 from pipeline.stage.timers import Timers
 
 if TYPE_CHECKING:
@@ -47,7 +48,11 @@ class Link:
         self.inlets: dict[str, Inlet] = {}
         self.state_name, self.state_reason = "starting", ""
         self.going = False
-        """True once the supervisor said `go`."""
+        """True once the supervisor said `go`, and its clock is known."""
+        self._told_to_go = False
+        self._offset = Offset() if brief.remote else None
+        if self._offset is not None:
+            self._ask_time(self._offset)
         self.stopping = False
         self.closing_reason = ""
         self.wake: Callable[[], None] = lambda: None
@@ -71,11 +76,13 @@ class Link:
             self.producer.offer(stream)
         self.producer.bind()
         reader = f"{self.brief.name}/{self.brief.inst}"
+        self.producer.offset_ns = self.stage.clock_offset_ns
         for stream, producer in self.brief.inputs.items():
             self.inlets[stream] = Inlet(stream, producer, reader, partial(self.stage.replay_place, stream))
         for peer, endpoint in self.brief.peers.items():
             if peer != self.brief.name and (topics := self._topics(peer)):
                 self.consumers[peer] = Consumer(None, endpoint, topics)
+                self.consumers[peer].offset_ns = self.stage.clock_offset_ns
 
     def close(self) -> None:
         """Close every socket; what was said last is still sent, for 200 ms at most."""
@@ -149,11 +156,30 @@ class Link:
     def _hear_control(self) -> None:
         for word in self.control.heard():
             if word.get("kind") == "go":
-                self.going = True
+                self._told_to_go = True
+                self.going = self._offset is None or self._offset.known
+            elif word.get("kind") == "now":
+                self._hear_time(word)
             elif word.get("kind") == "stop":
                 grace = word.get("grace_s")
                 self.stage.grace_s = float(grace) if isinstance(grace, int | float) else self.stage.grace_s
                 self.stopping, self.closing_reason = True, self.closing_reason or "stop"
+
+    def _ask_time(self, offset: Offset) -> None:
+        if self.state_name != "starting":  # `hello` comes first
+            self.control.say("now", asked=time.monotonic_ns())
+        self.timers.add(time.monotonic_ns() + int(offset.again_s() * 1e9), partial(self._ask_time, offset))
+
+    def _hear_time(self, word: Mapping[str, Any]) -> None:
+        asked, theirs = word.get("asked"), word.get("monotonic_ns")
+        if self._offset is None or not isinstance(asked, int) or not isinstance(theirs, int):
+            return
+        self._offset.answered(asked, time.monotonic_ns(), theirs)
+        self.stage.clock_offset_ns = self._offset.ns
+        for end in (self.producer, *self.consumers.values()):
+            if end is not None:
+                end.offset_ns = self._offset.ns
+        self.going = self._told_to_go
 
     def _dispatch(self, stamp: Stamp, message: Audio | Event, now_ns: int) -> None:
         if isinstance(message, Audio):

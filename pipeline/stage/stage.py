@@ -59,6 +59,8 @@ class Stage:
     def stop(self) -> None:
         """The ordered stop: finish and close, within `grace_s`."""
 
+    clock_offset_ns = 0
+    """To the supervisor's clock, from this machine's."""
     grace_s: float = 2.0
     """How long `stop` may take; told by the supervisor."""
 
@@ -84,7 +86,7 @@ class Stage:
 
     def after(self, seconds: float, callback: Callable[[], None]) -> Timer:
         """Have `callback` called by the main loop; `cancel()` the result to prevent it."""
-        return self.link.timers.add(self.now_ns() + int(seconds * 1e9), callback)
+        return self.link.timers.add(self.now_ns() - self.clock_offset_ns + int(seconds * 1e9), callback)
 
     def replay_from(self, stream: str, place: Place | None) -> None:
         """Hear a stream again from `place` on (all that is held for None), then go on with the live one."""
@@ -100,7 +102,7 @@ class Stage:
 
     def now_ns(self) -> int:
         """The supervisor's monotonic clock, ns."""
-        return time.monotonic_ns()
+        return time.monotonic_ns() + self.clock_offset_ns
 
     @property
     def run_dir(self) -> Path:

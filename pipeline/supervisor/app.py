@@ -15,6 +15,7 @@ import zmq
 from pipeline.bus.producer import Producer
 from pipeline.exits import OK
 from pipeline.supervisor import policy, report
+from pipeline.supervisor.away import Joining
 from pipeline.supervisor.children import ExecSpawner, Spawner, become_subreaper
 from pipeline.supervisor.control import Control, Word
 from pipeline.supervisor.loop import Loop
@@ -65,7 +66,12 @@ class App:
         self._context.setsockopt(zmq.MAX_SOCKETS, 4096)
         self._control = Control(self._context, self.wiring.control)
         inst = time.monotonic_ns() // 1_000_000
-        self._bus = Producer(self._context, self.wiring.supervisor_bus, "supervisor", inst, time.monotonic_ns)
+        outside = [None if at == "none" else at for at in (pipeline.curve.control, pipeline.curve.events)]
+        if outside[0] is not None:
+            self._control.listen_outside(outside[0])
+        self._bus = Producer(
+            self._context, self.wiring.supervisor_bus, "supervisor", inst, time.monotonic_ns, outside[1]
+        )
         self._bus.bind()
         self._supervisor = Supervisor(self.wiring, self.loop, spawner, self._control, self._bus)
         self._people = People(self._supervisor, self.settings, self.status, self.stop)
@@ -79,6 +85,8 @@ class App:
         """Start everything, turn until the end, leave nothing behind."""
         supervisor, loop = self._supervisor, self.loop
         supervisor.hearing.on_person = self._person
+        joining = Joining(self.wiring, supervisor.slots, self._control)
+        supervisor.hearing.on_join = lambda word: joining.hear(word, loop.clock())
         supervisor.hearing.on_beat = self._notify.progress
         supervisor.telling.on_state = self._watching.stage
         supervisor.telling.on_mute = self._watching.mute
@@ -86,7 +94,8 @@ class App:
         supervisor.on_escalation = self._escalate
         loop.signalled = self._signal
         loop.take_signals(*SIGNALS, *ASKS)
-        for descriptor in (self._control.socket.fileno(), self._bus.fileno):
+        outside = [self._control.outside.fileno()] if self._control.outside is not None else []
+        for descriptor in (self._control.socket.fileno(), self._bus.fileno, *outside):
             # the first announces once, and a send can eat that: each turn reads both to their end, whoever woke it
             loop.watch(descriptor, lambda: None)
         if self.settings.unfit:

@@ -125,8 +125,14 @@ class Changes:
         slot, table, since = self._waiting[0]
         if slot.removed or (slot.stopping and not slot.start_again):
             self._waiting.popleft()
-        elif (slot.run is None and slot.pending is not None) or slot.state == "failed":
-            self._waiting.popleft()  # it is down, and waits to be tried again: nothing is there to be swapped
+        elif (
+            (slot.run is None and slot.pending is not None)
+            or slot.state == "failed"
+            or slot.table.remote
+            or table.remote
+        ):
+            # it is down, and waits to be tried again: nothing is there to be swapped. Or nothing can be primed ahead
+            self._waiting.popleft()
             slot.take(table)
             slot.outcome, slot.history = "done", policy.History()
             self._supervisor.restart(slot)

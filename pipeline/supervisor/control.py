@@ -9,7 +9,7 @@ from typing import Any
 import msgpack
 import zmq
 
-from pipeline.bus import codec
+from pipeline.bus import codec, libzmq
 from pipeline.bus.messages import VERSION
 
 READ_AT_ONCE = 2_000
@@ -29,6 +29,8 @@ class Word:
     """The stage's inst, or a person's process id."""
     kind: str
     fields: Mapping[str, Any]
+    machine: str = ""
+    """The other machine that it came from, by the name of its key."""
 
 
 class Control:
@@ -40,18 +42,46 @@ class Control:
         self.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)  # a word to nobody raises instead of vanishing
         self.socket.setsockopt(zmq.LINGER, 200)
         self.socket.bind(endpoint)
+        self._context = context
+        self.outside: zmq.Socket[bytes] | None = None
+        """For stages on other machines."""
         self.malformed = 0
         self.last_malformed = ""
 
+    def listen_outside(self, endpoint: str) -> None:
+        """Hear stages on other machines too: guarded, and each word with the name of the machine."""
+        self.outside = self._context.socket(zmq.ROUTER)
+        self.outside.setsockopt(zmq.ROUTER_HANDOVER, 1)
+        self.outside.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        self.outside.setsockopt(zmq.LINGER, 200)
+        libzmq.guard_server(self._context, self.outside, endpoint, "control")
+        self.outside.bind(endpoint)
+
+    @property
+    def waits(self) -> bool:
+        """Something has come and was not read."""
+        sockets = [socket for socket in (self.socket, self.outside) if socket is not None]
+        return any([int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN for socket in sockets])
+
     def heard(self) -> Iterator[Word]:
         """Everything that has come, READ_AT_ONCE at most."""
+        yield from self._heard(self.socket)
+        if self.outside is not None:
+            yield from self._heard(self.outside, named=True)
+
+    def _heard(self, socket: zmq.Socket[bytes], *, named: bool = False) -> Iterator[Word]:
         for _ in range(READ_AT_ONCE):
+            machine = ""
             try:
-                parts = self.socket.recv_multipart(zmq.NOBLOCK)
+                if named:
+                    frames = socket.recv_multipart(zmq.NOBLOCK, copy=False)
+                    parts, machine = [frame.bytes for frame in frames], str(frames[-1].get("User-Id"))
+                else:
+                    parts = socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 return
             try:
-                yield parse(parts)
+                yield parse(parts, machine)
             except codec.Malformed as error:
                 self.malformed += 1
                 self.last_malformed = str(error)
@@ -67,16 +97,22 @@ class Control:
     def close(self) -> None:
         """What was said last is still sent, for 200 ms at most."""
         self.socket.close()
+        if self.outside is not None:
+            self.outside.close()
 
     def _send(self, to: str, fields: Mapping[str, Any]) -> bool:
-        try:
-            self.socket.send_multipart([to.encode(), msgpack.packb(fields, default=str)], zmq.NOBLOCK)
-        except zmq.ZMQError:  # EHOSTUNREACH or EAGAIN: gone, or its pipe is full
-            return False
-        return True
+        for socket in (self.socket, self.outside):
+            if socket is None:
+                continue
+            try:
+                socket.send_multipart([to.encode(), msgpack.packb(fields, default=str)], zmq.NOBLOCK)
+            except zmq.ZMQError:  # EHOSTUNREACH or EAGAIN: gone, or its pipe is full
+                continue
+            return True
+        return False
 
 
-def parse(parts: list[bytes]) -> Word:
+def parse(parts: list[bytes], machine: str = "") -> Word:
     """One message off the ROUTER. Raises Malformed and nothing else, whatever the bytes."""
     if len(parts) != 2:
         raise codec.Malformed(f"expected 2 parts, identity and map, got {len(parts)}")
@@ -91,7 +127,7 @@ def parse(parts: list[bytes]) -> Word:
     kind = fields.get("kind")
     if not isinstance(kind, str):
         raise codec.Malformed(f"{sender}: expected `kind` to be str, got {type(kind).__name__}")
-    return Word(sender, inst, kind, fields)
+    return Word(sender, inst, kind, fields, machine)
 
 
 def state_of(word: Word) -> tuple[str, str]:

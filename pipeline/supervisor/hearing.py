@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping
 
 import structlog
-import zmq
 
 from pipeline.bus import codec
 from pipeline.supervisor.control import Control, Word, counts_of, state_of
@@ -29,6 +28,8 @@ class Hearing:
         """Called with each command of a person."""
         self.on_beat: Callable[[], None] = lambda: None
         """Called with each beat of a stage: that there is progress."""
+        self.on_join: Callable[[Word], None] = lambda word: None
+        """Called when another machine asks for a stage to run."""
         self._logged = 0
         self._logged_at = -MALFORMED_S
 
@@ -41,13 +42,18 @@ class Hearing:
                 self._control.malformed += 1
                 self._control.last_malformed = str(error)
         self._log_malformed()
-        return bool(int(self._control.socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
+        return self._control.waits
 
     def _word(self, word: Word) -> None:
-        if word.sender == "cli":
+        if word.sender == "cli" and not word.machine:
             self.on_person(word)
             return
+        if word.sender == "join":
+            self.on_join(word)
+            return
         slot = self._slots.get(word.sender)
+        if word.machine and (slot is None or slot.table.remote != word.machine):
+            raise codec.Malformed(f"{word.machine}: expected words of a stage that runs there, got {word.sender[:40]}")
         if slot is None:
             return
         if slot.leaving is not None and word.number == slot.leaving.child.inst and word.kind == "bye":
@@ -56,6 +62,8 @@ class Hearing:
             self._of_incoming(slot.incoming, word)
             return
         if slot.run is None or word.number != slot.run.child.inst:
+            if word.machine and word.kind == "beat":  # nobody there knows that it was replaced
+                self._control.say(f"{word.sender}/{word.number}", "stop", grace_s=1.0)
             return  # the last words of one that was replaced
         self._of_stage(slot, slot.run, word)
 
@@ -79,7 +87,7 @@ class Hearing:
         elif word.kind == "bye":
             _bye(run, word)
         elif word.kind == "now":
-            self._control.say(run.identity, "now", monotonic_ns=time.monotonic_ns())
+            self._control.say(run.identity, "now", monotonic_ns=time.monotonic_ns(), asked=word.fields.get("asked"))
 
     def _of_incoming(self, run: Run, word: Word) -> None:
         """A process that is primed to take a stage over: it waits for its `go`, and the table is not its yet."""

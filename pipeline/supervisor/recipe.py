@@ -40,6 +40,8 @@ class Recipe:
     """None: where the supervisor is."""
     ours: bool = True
     """Built on the stage library, which sets its own death signal. A foreign program cannot be relied on for that."""
+    remote: str | None = None
+    """The other machine on which it runs: here nothing is started."""
     terminal: bool = False
     """Its stdout is the supervisor's; otherwise it goes where its stderr goes."""
 
@@ -86,6 +88,7 @@ class Wiring:
                 self._keys[name] = curve.read_public(table.folder, name)
         keys = {name: self._keys[name] for name in names}
         servers = {each.endpoint: keys[each.remote or table.name] for each in tables if each.endpoint}
+        servers |= {endpoint: keys[table.name] for endpoint in (table.control, table.events) if endpoint != "none"}
         pair = str(table.folder / f"{table.name}{curve.SECRET}")
         return {
             "pair": pair,
@@ -97,6 +100,21 @@ class Wiring:
         """Have this process's own tcp sockets guarded so. Raises curve.Unfit."""
         if (guard := self.guard()) is not None:
             curve.be(curve.Identity.from_wiring(guard))
+
+    def wiring_elsewhere(self, table: StageTable) -> dict[str, Any]:
+        """What a stage on another machine is told: as `_wiring`, but only what can be reached from there. Which file
+        its pair is in, it knows itself."""
+        guard = self.guard() or {}
+        outside = {each.name: each.endpoint for each in self.pipeline.stages if each.endpoint}
+        return {
+            **self._wiring(table),
+            "control": self.pipeline.curve.control,
+            "peers": {**outside, "supervisor": self.pipeline.curve.events},
+            "curve": {"servers": guard.get("servers", {}), "allow": {"bus": guard.get("allow", {}).get("bus", {})}},
+            "remote": True,
+            "env": dict(table.env),
+            "name": self.pipeline.name,
+        }
 
     def peers(self) -> dict[str, str]:
         """Where everybody binds, by name."""
@@ -116,6 +134,7 @@ class Wiring:
             cwd=self.pipeline.config_dir if table.command else None,
             ours=not table.command,
             terminal=table.name == "screen",
+            remote=table.remote,
         )
 
     def _environ(self, table: StageTable, inst: int, past: Mapping[str, int]) -> dict[str, str]:

@@ -43,13 +43,14 @@ def stage_status(slot: Slot, now: float) -> dict[str, Any]:
     return {
         "state": slot.state,
         "reason": slot.reason,
-        "pid": run.child.pid if run else None,
+        "pid": (run.child.pid or None) if run else None,
         "inst": slot.inst,
         "restarts": slot.restarts,
         "required": slot.rules.required,
         "swap": slot.outcome,
         "uptime_s": round(now - run.started, 1) if run else None,
         "beat_age_s": round(now - run.pulse.last_beat, 2) if run and run.pulse.last_beat is not None else None,
+        **({"machine": slot.table.remote} if slot.table.remote else {}),
         **slot.counters,
     }
 
@@ -76,7 +77,7 @@ def connection(wiring: Wiring, slots: Iterable[Slot], verdict: str = "") -> dict
         "control": wiring.control,
         "endpoints": wiring.peers(),
         "streams": {stream: [slot.name for slot in slots if stream in slot.table.emits] for stream in streams},
-        "pids": {slot.name: slot.run.child.pid for slot in slots if slot.run},
+        "pids": {slot.name: slot.run.child.pid for slot in slots if slot.run and slot.run.child.pid},
         "insts": {slot.name: slot.inst for slot in slots if slot.run},
         "curve": wiring.guard(),
         "verdict": verdict,

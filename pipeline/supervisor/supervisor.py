@@ -13,6 +13,7 @@ import structlog
 from pipeline.bus.producer import Producer
 from pipeline.exits import CONFIG, OK, WORLD
 from pipeline.supervisor import children, health, policy
+from pipeline.supervisor.away import Away, judge_away
 from pipeline.supervisor.children import Child, NoSuchProgram, Spawner, Sweeper
 from pipeline.supervisor.control import Control
 from pipeline.supervisor.hearing import Hearing
@@ -92,8 +93,10 @@ class Supervisor:
     def spawn(self, slot: Slot, restarts: int) -> Run:
         """Make a process of a stage, to be its `run` or its `incoming` one. Raises NoSuchProgram, OSError."""
         now = self.loop.clock()
-        child = self._spawner.spawn(self.wiring.recipe(slot.table, slot.next_inst(), restarts, slot.history.quick))
-        self._sweeper.add(child.pid)
+        recipe = self.wiring.recipe(slot.table, slot.next_inst(), restarts, slot.history.quick)
+        child = Away.expected(recipe) if recipe.remote else self._spawner.spawn(recipe)
+        if child.pid:
+            self._sweeper.add(child.pid)
         device = slot.name in DEVICE_PLACES
         run = Run(child, now, health.Pulse.begun(now), owns_device=device, series=slot.series)
         self._printing.begin(run)
@@ -133,7 +136,9 @@ class Supervisor:
                 run.pulse.forgive(late_s)
 
     def _judge_again(self) -> None:
-        pulses = {slot.name: slot.run.pulse for slot in self.slots.values() if slot.run is not None}
+        # what comes from another machine may be late, for which who reads it here is not to blame
+        here = [slot for slot in self.slots.values() if slot.table.remote is None]
+        pulses = {slot.name: slot.run.pulse for slot in here if slot.run is not None}
         for slot in self.slots.values():
             for process in slot.processes:
                 self._printing.settle(process)
@@ -148,6 +153,9 @@ class Supervisor:
         times = slot.series.times
         if slot.series.recovered(now - (run.pulse.live_since or now)):
             log.info("stage works again", stage=slot.name, deaths=times, state=slot.state)
+        if isinstance(run.child, Away):
+            judge_away(slot, run, run.child, now, self.telling)
+            return
         if slot.table.command and not run.connected:
             # a foreign program need not speak control: after the start deadline it counts as live while it exists
             if run.pulse.deadline is not None and now > run.pulse.deadline:
@@ -247,7 +255,8 @@ class Supervisor:
         if run.child.pidfd is not None:
             self.loop.unwatch(run.child.pidfd)
         run.child.close()
-        self._sweeper.discard(run.child.pid)
+        if run.child.pid:
+            self._sweeper.discard(run.child.pid)
         if run.killing is not None:
             run.killing.cancel()
 

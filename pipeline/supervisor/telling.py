@@ -40,7 +40,7 @@ class Telling:
                 "stage is", stage=slot.name, state=state, reason=reason
             )
         slot.state, slot.reason = state, reason
-        pid = slot.run.child.pid if slot.run is not None else None
+        pid = slot.run.child.pid or None if slot.run is not None else None
         body = {"stage": slot.name, "state": state, "reason": reason, "inst": slot.inst, "pid": pid}
         if body != slot.told:
             slot.told = body

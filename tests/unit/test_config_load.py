@@ -131,7 +131,10 @@ def refused(loaded: Loader) -> Callable[..., list[str]]:
 class TestApart:
     """Stages on several machines."""
 
-    CURVE = "curve: {folder: keys, name: booth, allow: [hall], control: 'tcp://10.0.0.5:7000'}\n"
+    CURVE = (
+        "curve: {folder: keys, name: booth, allow: [hall], "
+        "control: 'tcp://10.0.0.5:7000', events: 'tcp://10.0.0.5:7001'}\n"
+    )
     STAGES = (
         "stages:\n"
         "  capture: {remote: hall, endpoint: 'tcp://10.0.0.7:7001'}\n"
