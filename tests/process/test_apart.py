@@ -32,12 +32,12 @@ class Teller(Stage):
     emits = ("voice",)
 
     def start(self) -> None:
-        self.count, self.due = 0, time.monotonic()
+        self.count, self.due, self.began_ns = 0, time.monotonic(), self.now_ns()
 
     def step(self) -> float:
         while self.due <= time.monotonic():
             samples = np.full(320, self.count % 30_000, np.int16)
-            t = self.now_ns()
+            t = self.began_ns + self.count * 20_000_000  # without a seam: by their places blocks are known again
             self.emit("voice", Audio("voice", samples.tobytes(), 16_000, 1, t=t))
             self.count, self.due = self.count + 1, self.due + 0.02
         return max(0.0, self.due - time.monotonic())
