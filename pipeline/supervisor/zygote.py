@@ -1,8 +1,8 @@
 """The fork server: `python -P -m pipeline.supervisor.zygote SUPERVISOR SOCKET [SOCKET2] PADDING`.
 
 It has imported what stages need, so that a stage is a fork (2 ms) instead of an import (0.1 to 0.9 s), and all stages
-share its pages. It never imports a person's modules, nor what starts a thread or opens a device (onnxruntime does the
-first; a zmq context or PortAudio used before a fork are broken after it).
+share its pages. It never imports a person's modules, nor what starts a thread or opens a device (the library of
+echo cancellation does the first; a zmq context or PortAudio used before a fork are broken after it).
 
 There are two of them. The first loads what every stage of ours needs, the microphone's first, and forks each stage as
 soon as its module is there. The session's SDK takes longer than everything else together, so the first server begins by
