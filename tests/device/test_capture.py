@@ -212,7 +212,8 @@ def test_muted_the_device_is_closed_and_opens_again(pulse: PulseServer, nursery:
 
 
 def test_the_machine_does_not_hear_itself(pulse: PulseServer, nursery: Nursery, supervisor: Speaks) -> None:
-    """The speaker sounds straight into the microphone: of all that, not one sample may go on as voice."""
+    """The speaker sounds straight into the microphone: half duplex, not one sample of it may go on as voice."""
+    nursery.stages["frontend"]["options"] = {"aec": "half_duplex"}  # type: ignore[index]
     with Speaks(nursery, "session", "reply") as session:
         live(nursery, "capture", "frontend", "playback")
         pulse.pactl("load-module", "module-loopback", "source=speaker.monitor", "sink=mic_feed", "latency_msec=5")
