@@ -179,7 +179,7 @@ class Link:
         for end in (self.producer, *self.consumers.values()):
             if end is not None:
                 end.offset_ns = self._offset.ns
-        self.going = self._told_to_go
+        self.going = self._told_to_go and self._offset.known
 
     def _dispatch(self, stamp: Stamp, message: Audio | Event, now_ns: int) -> None:
         if isinstance(message, Audio):

@@ -7,7 +7,9 @@ from collections import deque
 KEPT = 32
 """Answers remembered, a minute of them: two crystals part by 3 ms in that time, the shortest way takes less."""
 FIRST, FIRST_S, THEN_S = 8, 0.05, 2.0
-"""So many questions at the start come one soon after the other: the first answer may have been slow."""
+"""So many questions at the start come one soon after the other."""
+ENOUGH = 4
+"""Answers without which nothing is believed: one lost packet on the way there was 90 ms of error."""
 
 
 class Offset:
@@ -21,8 +23,8 @@ class Offset:
 
     @property
     def known(self) -> bool:
-        """Whether there was an answer."""
-        return bool(self._answers)
+        """Whether there were answers enough."""
+        return len(self._answers) >= ENOUGH
 
     def again_s(self) -> float:
         """Seconds until the question after this one."""

@@ -58,12 +58,35 @@ class Taker(Stage):
     def on_audio(self, audio: Audio) -> None:
         self.file.write(f"{audio.samples[0]} {(self.now_ns() - audio.t) / 1e6:.1f} {bool(audio.replay)}\\n")
 '''
+STRANGER = """
+import sys, time, zmq
+context, (control, *writers), server = zmq.Context(), sys.argv[2:], sys.argv[1].encode()
+def connected(kind, endpoint, keys):
+    socket = context.socket(kind)
+    socket.setsockopt(zmq.LINGER, 0)
+    if keys:
+        socket.curve_publickey, socket.curve_secretkey, socket.curve_serverkey = *zmq.curve_keypair(), server
+    socket.setsockopt(zmq.SUBSCRIBE, b"") if kind == zmq.SUB else socket.setsockopt(zmq.IDENTITY, b"cli/1")
+    socket.connect(endpoint)
+    return socket
+readers = [connected(zmq.SUB, writer, keys) for writer in writers for keys in (False, True)]
+speakers = [connected(zmq.DEALER, control, keys) for keys in (False, True)]
+end = time.monotonic() + 2
+while time.monotonic() < end:
+    for speaker in speakers:
+        try:
+            speaker.send(b"\\x82\\xa1v\\x01\\xa4kind\\xa4stop", zmq.NOBLOCK)
+        except zmq.Again:  # it was thrown out
+            pass
+    time.sleep(0.1)
+print("STRANGER READ", sum(socket.poll(0) for socket in readers + speakers))
+"""
 CONFIG = """
 name: apart
-curve: {{folder: keys, name: booth, allow: [hall], control: 'tcp://{booth}:7100', events: 'tcp://{booth}:7101'}}
+curve: {{folder: keys, name: booth, allow: [hall], control: 'tcp://{booth}:{p}0', events: 'tcp://{booth}:{p}1'}}
 stages:
-  teller: {{use: 'told:Teller', remote: hall, endpoint: 'tcp://{hall}:7102'}}
-  taker: {{use: 'told:Taker', endpoint: 'tcp://{booth}:7103'}}
+  teller: {{use: 'told:Teller', remote: hall, endpoint: 'tcp://{hall}:{p}2'}}
+  taker: {{use: 'told:Taker', endpoint: 'tcp://{booth}:{p}3'}}
 """
 
 
@@ -72,6 +95,8 @@ class Machines:
 
     def __init__(self, home: Path, cable: Cable | None) -> None:
         self.home, self.cable = home, cable
+        self.port = 2000 + os.getpid() % 1000
+        """All but the last digit."""
         addresses = cable.ends if cable else {"booth": "127.0.0.1", "hall": "127.0.0.1"}
         self.booth, self.hall = list(addresses.items())
         for name, other in (("booth", "hall"), ("hall", "booth")):
@@ -79,10 +104,10 @@ class Machines:
             (home / other / "keys").mkdir(parents=True, exist_ok=True)
             shutil.copy(home / name / "keys" / f"{name}.key", home / other / "keys")
             (home / name / "told.py").write_text(STAGES)
-        (home / "booth" / "apart.yaml").write_text(CONFIG.format(booth=self.booth[1], hall=self.hall[1]))
+        (home / "booth" / "apart.yaml").write_text(CONFIG.format(booth=self.booth[1], hall=self.hall[1], p=self.port))
         self.processes: list[subprocess.Popen[bytes]] = []
 
-    def command(self, machine: str, *words: str, apart: bool = False) -> subprocess.Popen[bytes]:
+    def command(self, machine: str, *words: str, apart: bool = False, output: Any = None) -> subprocess.Popen[bytes]:
         """`voice-pipeline WORDS…` on a machine; `apart`: in its namespace, and hall's clock is another one."""
         inside: list[str] = []
         if apart and self.cable:
@@ -92,19 +117,19 @@ class Machines:
         run_dir = self.home / machine / "run"
         environ = {**os.environ, "PYTHONPATH": str(ROOT), "PIPELINE_RUN_DIR": str(run_dir)}
         environ["STATE_DIRECTORY"] = str(self.home / machine / "state")
-        with (self.home / f"{machine}.log").open("ab") as output:
+        with (self.home / f"{machine}.log").open("ab") as log:
             return subprocess.Popen(
                 [*inside, sys.executable, "-m", "pipeline", *words],
                 cwd=self.home / machine if (self.home / machine).exists() else self.home,
                 env=environ,
                 stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
+                stdout=output or log,
+                stderr=log,
             )
 
     def start(self) -> None:
         self.supervise()
-        words = ["join", "teller", "--at", f"tcp://{self.booth[1]}:7100", "--server", "booth", "--as", "hall"]
+        words = ["join", "teller", "--at", f"tcp://{self.booth[1]}:{self.port}0", "--server", "booth", "--as", "hall"]
         self.processes.append(self.command("hall", *words, apart=True))
 
     def supervise(self) -> None:
@@ -179,6 +204,33 @@ def machines(tmp_path: Path) -> Iterator[Machines]:
     found.close()
     if cable is not None:
         cable.__exit__()
+
+
+def test_a_stranger_in_the_same_network_reads_nothing_and_stops_nothing(machines: Machines) -> None:
+    machines.start()
+    machines.until(lambda: len(machines.taken()) > 10)
+    key = (machines.home / "booth" / "keys" / "booth.key").read_text().partition('"')[2][:40]
+    ports = [f"tcp://{machines.booth[1]}:{machines.port}{each}" for each in (0, 1, 3)]
+    (machines.home / "stranger.py").write_text(STRANGER)
+    inside = ["ip", "netns", "exec", machines.hall[0]] if machines.cable else []
+    words = [
+        *inside,
+        sys.executable,
+        str(machines.home / "stranger.py"),
+        key,
+        *ports,
+        f"tcp://{machines.hall[1]}:{machines.port}2",
+    ]
+    before = len(machines.taken())
+    with (machines.home / "tapped").open("wb") as output:
+        tap = machines.command("booth", "tap", "--json", "audio.voice", apart=True, output=output)
+    said = subprocess.run(words, capture_output=True, text=True, timeout=20)
+    tap.send_signal(signal.SIGINT)
+    tap.wait(5)
+    assert said.stdout == "STRANGER READ 0\n", said.stderr
+    assert machines.run.poll() is None
+    assert len(machines.taken()) > before + 50
+    assert (machines.home / "tapped").read_text().count('"src": "teller"') > 20  # one of this machine reads on
 
 
 def test_a_stage_on_another_machine_with_loss_and_a_cut(machines: Machines) -> None:

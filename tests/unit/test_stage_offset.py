@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.stage.offset import FIRST, FIRST_S, KEPT, THEN_S, Offset
+from pipeline.stage.offset import ENOUGH, FIRST, FIRST_S, KEPT, THEN_S, Offset
 
 pytestmark = pytest.mark.unit
 
@@ -16,8 +16,17 @@ HOUR_NS = 3_600_000_000_000
 def test_nothing_is_known_without_an_answer() -> None:
     offset = Offset()
     assert (offset.known, offset.ns) == (False, 0)
-    offset.answered(asked_ns=10, now_ns=9, theirs_ns=5)  # nobody answers before the question
-    assert not offset.known
+    for _ in range(ENOUGH):
+        offset.answered(asked_ns=10, now_ns=9, theirs_ns=5)  # nobody answers before the question
+    assert (offset.known, offset.ns) == (False, 0)
+
+
+def test_one_answer_is_not_believed() -> None:
+    offset = Offset()
+    for n in range(ENOUGH):
+        assert not offset.known
+        offset.answered(n * 100, n * 100 + 200 - n, n * 100 + HOUR_NS)
+    assert offset.known
 
 
 @given(st.lists(st.tuples(st.integers(0, 10**8), st.integers(0, 10**8)), min_size=1, max_size=KEPT))
