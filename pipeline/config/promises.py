@@ -24,11 +24,22 @@ MEMORY: Final = {
     "session": "a restarted playback falls silent in mid-answer",
 }
 """What a place must keep for readers that come back; our library does, a program has to by itself."""
+WAV_SOURCE: Final = "pipeline.stages.wav_source:"
 EVERYTHING: Final = "*"
+
+
+def _ends(stages: Sequence[StageTable]) -> Iterator[str]:
+    """A microphone that can't speak, a mouth that is missing."""
+    for table in stages:
+        if (table.use or "").startswith(WAV_SOURCE) and not table.options.get("files"):
+            yield f"stages.{table.name}: no `files`: nothing is ever said"
+    if any(table.name == "session" for table in stages) and not any("reply" in table.inputs for table in stages):
+        yield "stages.playback: missing, and no other stage reads `reply`: answers are not heard"
 
 
 def warnings(stages: Sequence[StageTable], described: Mapping[str, Described]) -> Iterator[str]:
     """One line for each promise that is not seen."""
+    yield from _ends(stages)
     for table in stages:
         owed = OWES.get(table.name, {})
         if table.command is not None:

@@ -54,9 +54,15 @@ def _error(pipeline: Pipeline, table: StageTable, text: str) -> ConfigError:
     path: tuple[str, ...] = ("stages", table.name)
     if keyed is not None and keyed["key"].partition(".")[0] in table.options:
         path, text = (*path, *keyed["key"].split(".")), keyed["text"]
+        while (inner := _KEYED.fullmatch(text)) is not None and _written(pipeline.settings, (*path, inner["key"])):
+            path, text = (*path, inner["key"]), inner["text"]
     place = _PLACE.fullmatch(_origin(pipeline.settings, path))
     file, line = (place["file"], int(place["line"] or 0)) if place else (pipeline.file.name, 0)
     return ConfigError(file, line, ".".join(path), text)
+
+
+def _written(settings: tuple[Setting, ...], path: tuple[str, ...]) -> bool:
+    return any(setting.path[: len(path)] == path for setting in settings)
 
 
 def _origin(settings: tuple[Setting, ...], path: tuple[str, ...]) -> str:

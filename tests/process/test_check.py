@@ -294,7 +294,7 @@ def test_what_the_shipped_stages_refuse_has_its_line() -> None:
     assert len(lines) == 3
     assert lines[0].startswith("--set: stages.capture.files: ")
     assert lines[1].startswith("--set: stages.frontend.vad.use: ")
-    assert "stages.session.live: temperatur" in lines[2]
+    assert "stages.session.live.temperatur: " in lines[2]
 
 
 def test_without_a_home_or_a_writable_disk(check: Check) -> None:
@@ -304,3 +304,9 @@ def test_without_a_home_or_a_writable_disk(check: Check) -> None:
 def test_a_config_that_is_not_there() -> None:
     with pytest.raises(ConfigErrors, match=r"did you mean 'kiosk\.yaml'"):
         load("kiosk.yml")
+
+
+def test_a_key_of_a_nested_table_is_blamed_where_it_is_written(check: Check, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("extends: demo.yaml\nstages:\n  session:\n    live: {temprature: 1}\n")
+    line = refusal(check(config="mine.yaml"))
+    assert line.startswith("mine.yaml:4: stages.session.live.temprature: unknown field")

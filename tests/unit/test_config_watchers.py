@@ -51,3 +51,11 @@ def test_what_a_place_lacks_is_said_with_what_is_lost(tmp_path: Path) -> None:
         "stages.capture: a program in this place has to bring a memory (`replays`): "
         "without it what is said while frontend is replaced is lost",
     )
+
+
+def test_a_machine_that_can_not_speak_or_is_never_spoken_to_is_told(tmp_path: Path) -> None:
+    said = loaded(tmp_path, "stages: {capture: {use: wav_source, files: []}, playback: null}\n").warnings
+    assert len(said) == 2
+    assert said[0].startswith("stages.capture: no `files`")
+    assert said[1].startswith("stages.playback: missing")
+    assert loaded(tmp_path, "stages: {capture: {use: wav_source, files: [hello.wav]}}\n").warnings == ()
