@@ -233,8 +233,8 @@ class Conversation:
             self.memory.forget_handle()
         effects = self._course.line_up(now_ns, seeded=bool(context))
         effects += [SendContext(context)] if context else []
-        asked = [self.turns.turn, *self.turns.waiting]
-        effects += [SendText(turn.text) for turn in asked if turn is not None and turn.text and not turn.answering]
+        self.turns.line_up()
+        effects += [SendText(text)] if (text := self.turns.next_text()) else []
         return effects + self._calls.line_up(now_ns, resumed=resumed) + self._course.rest_of_answer()
 
     def cap_line(self, now_ns: int, capped_s: float) -> None:
@@ -323,6 +323,8 @@ class Conversation:
         stalled = self.turns.tick(now_ns, connected=self.connected, playing=playing)
         effects += self._course.changes(stalled, now_ns)
         effects += self._stay.tick(now_ns, playing=playing)
+        if self.connected and not playing and (text := self.turns.next_text()):
+            effects.append(SendText(text))
         self._course.quiet(now_ns, connected=self.connected)
         if self.uplink.ended_sent and not self._said_end:
             self._said_end, self._last_ns = True, now_ns

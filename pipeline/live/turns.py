@@ -100,6 +100,21 @@ class Turns:
         """A text that the service is to answer was given in."""
         return self._ask(Turn(0, kind, now_ns, text=text), now_ns)
 
+    # The line
+
+    def line_up(self) -> None:
+        """A fresh line. It is given one text after the other: of several at once only the last would be answered."""
+        for turn in (self.turn, *self.waiting):
+            if turn is not None:
+                turn.unsent, turn.covered = bool(turn.text) and not turn.answering, False
+
+    def next_text(self) -> str:
+        """The text whose turn it is and that the line must still be given; empty for none."""
+        if self.turn is None or not self.turn.unsent:
+            return ""
+        self.turn.unsent = False
+        return self.turn.text
+
     # What the service does
 
     def output(self, now_ns: int, *, sound: bool = False) -> list[Change]:
@@ -115,6 +130,8 @@ class Turns:
         turn.goes_on = False
         if not turn.answering:
             turn.answering, turn.began_ns = True, now_ns
+            for waits in self.waiting:
+                waits.covered = bool(waits.text) and not waits.unsent
             changes.append(Began(turn))
         if not sound:
             turn.wrote = True
@@ -262,7 +279,9 @@ class Turns:
         if turn.speech_open:  # the person went on speaking all the while: that is the next input
             self._wait(Turn(0, "speech", now_ns, speech_open=True, speech_began_ns=turn.speech_began_ns), first=True)
         if self.waiting:
-            changes += self._open(self.waiting.popleft(), now_ns)
+            changes += self._open(following := self.waiting.popleft(), now_ns)
+            if following.covered and outcome == "answered":
+                changes += self._end(now_ns, "answered", "")
         return changes
 
     def _first_audio(self, turn: Turn, *, give_up: bool = False) -> list[Change]:

@@ -469,3 +469,29 @@ def test_a_service_that_falls_silent_is_left_though_a_block_of_voice_is_always_o
         renewed += [effect.reason for effect in talk.do(talk.core.tick(talk.now)) if isinstance(effect, fx.Renew)]
     assert len(renewed) == 1
     assert (talk.core.resumption.handle is None) == heard, "a session that hears and does not speak will not speak"
+
+
+def test_texts_that_waited_for_a_line_are_answered_one_after_the_other() -> None:
+    talk = Talk()
+    for text in ("first", "second"):
+        talk.do(talk.core.text_in(talk.now, text))
+    assert sent(talk.up()) == [fx.SendText("first")]
+    talk.wait(0.2)
+    talk.says(m.MachineSaid("One."), SECOND, m.GenerationComplete(), m.TurnComplete())
+    talk.done.clear()
+    talk.hears(1, 24_000)
+    talk.wait(1.5)
+    assert sent(talk.done) == [fx.SendText("second")]
+    talk.says(m.MachineSaid("Two."), SECOND, m.GenerationComplete(), m.TurnComplete())
+    assert [body["outcome"] for body in talk.told("turn_ended")] == ["answered"]
+    assert not talk.core.turns.open
+
+
+def test_texts_given_before_an_answer_begins_share_it() -> None:
+    talk = Talk()
+    talk.up()
+    for text in ("first", "second"):
+        assert sent(talk.do(talk.core.text_in(talk.now, text))) == [fx.SendText(text)]
+    talk.says(m.MachineSaid("Both."), SECOND, m.GenerationComplete(), m.TurnComplete())
+    assert [body["outcome"] for body in talk.told("turn_ended")] == ["answered", "answered"]
+    assert not talk.core.turns.open, "nothing is owed that would be asked again"
