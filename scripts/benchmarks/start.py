@@ -37,5 +37,6 @@ def run(room: Room) -> list[Figure]:
     return [
         Figure("run to listening: first voice at the service", "ms", listening, imports, ratio=2.0,
                note="floor: python -c 'import google.genai'"),
-        Figure("run to first sound of the microphone that is kept", "ms", heard, imports, p50=300.0),
+        Figure("run to first sound of the microphone that is kept", "ms", heard, imports, p50=300.0,
+               note="the first start of the series also asks the stages what they are, the others remember it"),
     ]  # fmt: skip
