@@ -107,7 +107,7 @@ class Join:
             "PIPELINE_INST": str(inst),
             "PIPELINE_RUN": str(run_dir),
             "PIPELINE_LIFELINE": str(read),
-            "PIPELINE_WIRING": json.dumps({**wiring, **here, "bind": wiring["bind"], "curve": guard}),
+            "PIPELINE_WIRING": json.dumps({**wiring, **here, "curve": guard}),
             "PYTHONFAULTHANDLER": "1",
             "OPENBLAS_NUM_THREADS": "1",
         }
