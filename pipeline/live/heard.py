@@ -51,6 +51,11 @@ class AnswerText:
         else:
             self._marks.append(mark)
 
+    def cut(self) -> None:
+        """The line is gone: what another one adds begins with a word of its own."""
+        if self._text:
+            self._text += " "
+
     def heard(self, at: int) -> str:
         """What was heard by place `at`: a prefix that ends at a word; all of a whole answer if all was heard."""
         if at >= self.end_at and self.complete:

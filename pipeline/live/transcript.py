@@ -191,6 +191,9 @@ class Transcript:
     def cut_off(self) -> None:
         """The line is gone: what waited for its turn belongs to none that can come."""
         self._person_ahead = self._machine_ahead = ""
+        for words in self._words.values():
+            if words.ended_ns is None:
+                words.answer.cut()
 
     def forget(self) -> None:
         """The visit is over."""

@@ -18,7 +18,7 @@ def spoken(text: str = TEXT, seconds: float = 5.0, start_at: int = 1_000) -> Ans
     words = text.split(" ")
     for number, word in enumerate(words, 1):
         answer.sound(start_at + int(seconds * RATE * number / len(words)))
-        answer.words(word + " ")
+        answer.words(" " + word)
     answer.complete = True
     return answer
 
@@ -27,6 +27,14 @@ def test_all_of_it_is_heard_at_its_end_and_not_before() -> None:
     answer = spoken()
     assert answer.heard(answer.end_at) == TEXT
     assert answer.heard(answer.end_at - RATE // 10) == TEXT.rsplit(" ", 1)[0]
+
+
+def test_an_answer_that_goes_on_after_a_cut_goes_on_with_a_word_of_its_own() -> None:
+    answer = spoken("Tickets are")
+    answer.cut()
+    answer.sound(answer.end_at + RATE)
+    answer.words("twelve pounds.")
+    assert answer.text == answer.heard(answer.end_at) == "Tickets are twelve pounds."
 
 
 def test_half_of_it_is_about_half_of_the_words() -> None:
