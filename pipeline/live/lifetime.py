@@ -96,8 +96,12 @@ class Lifetime:
         if now_ns < search_ns or not gap:
             self._gap_ns = None
             return ""
+        if moment.resumable:
+            return why
+        if not moment.heard:
+            return ""  # the handle comes with the end of the turn, which follows the last word: better late than afresh
         self._gap_ns = now_ns if self._gap_ns is None else self._gap_ns
-        return why if moment.resumable or now_ns - self._gap_ns >= HANDLE_S * _NS else ""
+        return why if now_ns - self._gap_ns >= HANDLE_S * _NS else ""
 
     @property
     def _own_end_ns(self) -> int | None:
