@@ -108,9 +108,7 @@ class Conversation:
         if self.visit.id is not None:
             effects.append(self._course.tell_visit(open_=True))
             if (turn := self.memory.open_turn) is not None:
-                self.transcript.restored(self.turns.restore(now_ns, turn))
-                if turn.kind == "speech":
-                    self.uplink.presume(turn.speech_ended_t)
+                effects += self._course.restored(now_ns, turn)
         return effects
 
     def voice(self, now_ns: int, block: Block, *, again: bool = False) -> list[Effect]:
@@ -285,7 +283,7 @@ class Conversation:
                 turns.touch(now_ns)
                 return self.transcript.machine_said(now_ns, text, late=turns.owed)
             case m.GenerationComplete():
-                turns.generation_complete(now_ns)
+                return course.generated(now_ns)
             case m.TurnComplete(reason, goes_on):
                 self.downlink.cut_off()
                 return course.turn_complete(now_ns, reason=reason, goes_on=goes_on)
@@ -308,7 +306,6 @@ class Conversation:
                 return [Note("the answer was looked up", {"queries": queries, "sources": sources})]
             case m.WaitingForInput() | m.OtherPart() | m.VoiceActivity():
                 return [Note("the service says", {"what": repr(value)}, "debug")]
-        return []
 
     # Time
 

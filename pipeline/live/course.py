@@ -8,7 +8,7 @@ from pipeline.live import messages as m
 from pipeline.live import turns as t
 from pipeline.live.calls import Calls
 from pipeline.live.effects import Effect, Note, Renew, Save, SendText, Tell
-from pipeline.live.memory import OpenTurn
+from pipeline.live.memory import OpenTurn, Said
 from pipeline.live.parts import Parts
 
 _NS = 1_000_000_000
@@ -136,9 +136,42 @@ class Course:
     def keep_turn(self) -> None:
         """Have the memory know the turn under way: its answer is owed, whoever gives it."""
         turn = self._parts.turns.turn
-        self._parts.memory.open_turn = (
-            OpenTurn(turn.id, turn.kind, turn.text, turn.speech_ended_t) if turn is not None else None
+        if turn is None:
+            self._parts.memory.open_turn = None
+            return
+        words = self._parts.transcript.whole(turn.id) if turn.generated else ("", "")
+        covered = self._covered.get(turn.id) if turn.generated else None
+        self._parts.memory.open_turn = OpenTurn(
+            turn.id, turn.kind, turn.text, turn.speech_ended_t, turn.generated, covered, *words
         )
+
+    def generated(self, now_ns: int) -> list[Effect]:
+        """All of the answer is here. Whoever follows a kill must not have it given again while it still plays."""
+        self._parts.turns.generation_complete(now_ns)
+        self.keep_turn()
+        return [Save()]
+
+    def restored(self, now_ns: int, kept: OpenTurn) -> list[Effect]:
+        """Take up the turn of a session that died: its answer is owed, or plays to its end by itself."""
+        parts = self._parts
+        if not kept.generated:
+            parts.transcript.restored(parts.turns.restore(now_ns, kept))
+            if kept.kind == "speech":
+                parts.uplink.presume(kept.speech_ended_t)
+            return []
+        parts.memory.open_turn, parts.memory.answered_turn = None, kept.id
+        effects: list[Effect] = []
+        said = (
+            (Said(kept.id, "person", kept.person), kept.kind == "speech"),
+            (Said(kept.id, "machine", kept.machine), True),
+        )
+        for words, told in said:
+            parts.memory.remember(words)
+            if told and words.text:
+                body = {"who": words.who, "text": words.text, "final": True, "turn": kept.id}
+                effects.append(Tell("caption", body))
+        ended = {"turn": kept.id, "kind": kept.kind, "outcome": "answered", "reason": "taken over"}
+        return [*effects, Tell("turn_ended", ended, log=True), *self.answered(kept.covered_t), Save()]
 
     def answered(self, until_t: int | None) -> list[Effect]:
         """What ended by `until_t` of the voice is answered."""

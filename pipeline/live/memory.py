@@ -27,12 +27,19 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class OpenTurn:
-    """A turn that was not over when the stage died: its answer is still owed."""
+    """A turn that was not over when the stage died: its answer is still owed, unless all of it had come."""
 
     id: int
     kind: Literal["speech", "text", "greeting"]
     text: str = ""
     speech_ended_t: int | None = None
+    generated: bool = False
+    """All of its answer was sent on: playback has it, and says it to its end whoever dies here."""
+    covered_t: int | None = None
+    """Voice that the answer covers."""
+    person: str = ""
+    machine: str = ""
+    """What both said, once it is generated."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,6 +183,11 @@ class Transcript:
         words = self._words.get(turn)
         return (words.person_text, words.answer.heard(words.answer.end_at)) if words is not None else ("", "")
 
+    def whole(self, turn: int) -> tuple[str, str]:
+        """What the person and the machine said in a turn, heard or not yet."""
+        words = self._words[turn]
+        return words.person_text, words.answer.text
+
     def sound_of(self, turn: int) -> int:
         """How much of the answer of `turn` has come, in samples of 24 kHz."""
         words = self._words.get(turn)

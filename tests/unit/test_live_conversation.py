@@ -266,6 +266,26 @@ def test_a_killed_session_is_followed_by_one_that_goes_on() -> None:
     assert after.told("turn_ended")[0]["turn"] == 2
 
 
+def test_an_answer_that_was_whole_when_the_session_died_is_not_given_again() -> None:
+    talk = Talk()
+    talk.up()
+    end = talk.asks()
+    talk.says(m.PersonSaid("one", True), m.MachineSaid("a long answer"), *[SECOND] * 5, m.GenerationComplete())
+    talk.hears(1, 24_000)  # killed here: playback holds the rest, and says it to its end
+    after = Talk(talk.killed())
+    assert after.told("turn_ended") == [{"turn": 1, "kind": "speech", "outcome": "answered", "reason": "taken over"}]
+    assert after.told("answered")[0]["t"] >= end
+    assert [(body["who"], body["text"], body["final"]) for body in after.told("caption")] == [
+        ("person", "one", True),
+        ("machine", "a long answer", True),
+    ]
+    assert sent(after.up()) == [fx.SendContext((("user", "one"), ("model", "a long answer")))]
+    place = after.core.uplink.place()
+    assert place is not None
+    assert place >= end, "the question is not asked again"
+    assert after.told("flush") == [], "what plays, plays on"
+
+
 def test_a_session_that_comes_back_after_the_visit_knows_nothing_of_it() -> None:
     talk = Talk()
     talk.up()
