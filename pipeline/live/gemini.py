@@ -167,6 +167,9 @@ def _told(failure: Failure, target: Target) -> Failure:
 def _of_dialling(error: Exception, target: Target, model: str, resuming: bool) -> Failure:
     if isinstance(error, errors.APIError):
         return _of_api_error(error, model, resuming)
+    if isinstance(error, websockets.ConnectionClosed) and error.rcvd is not None:
+        # A close that comes before the SDK has sent its setup is not yet an APIError.
+        return failures.of_close(error.rcvd.code, error.rcvd.reason, model=model, resuming=resuming)
     if isinstance(error, websockets.InvalidStatus):
         body = (error.response.body or b"").decode("utf-8", "replace")
         return failures.of_status(error.response.status_code, body, model=model)
