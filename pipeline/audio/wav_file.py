@@ -13,7 +13,8 @@ MAX_BYTES = 2**31
 
 
 class GrowingWav:
-    """16-bit PCM, mono unless said otherwise. A disk that is full or gone costs the sound written then, and is counted, but raises nothing."""
+    """16-bit PCM, mono unless said otherwise. A disk that is full or gone costs the sound written then, and is counted,
+    but raises nothing."""
 
     def __init__(self, path: Path, rate: int, *, channels: int = 1, append: bool = False) -> None:
         """Create `path`, or with `append` continue it if it is there. Raises OSError."""

@@ -1,4 +1,4 @@
-"""`reload`: take up the configuration file as it is now. What did not change is left alone; an unfit one changes nothing."""
+"""`reload`: take up the configuration file as it is now. What did not change is left alone."""
 
 from __future__ import annotations
 
