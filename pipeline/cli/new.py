@@ -70,6 +70,9 @@ def run(args: argparse.Namespace) -> int:
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,31}", name) or keyword.iskeyword(name):
         print(f"{name!r}: expected a name of a-z, 0-9 and _, a letter first, no word of Python's", file=sys.stderr)
         return exits.CRASH
+    if (Path(__file__).resolve().parents[1] / "stages" / f"{name}.py").exists():
+        print(f"{name!r} is a stage that ships: choose another name, or yours would hide behind it", file=sys.stderr)
+        return exits.CRASH
     title = "".join(part.capitalize() for part in name.split("_"))
     texts = {f"{name}.py": STAGE, f"test_{name}.py": TEST, f"{name}.yaml": CONFIG}
     paths = {args.folder / file: text.format(name=name, title=title) for file, text in texts.items()}
@@ -85,4 +88,5 @@ def run(args: argparse.Namespace) -> int:
     for path in paths:
         print(path)
     print(f"next: voice-pipeline run {args.folder / name}.yaml")
+    print(f"its test: pip install pytest; python -m pytest {args.folder / f'test_{name}.py'}")
     return exits.OK

@@ -15,4 +15,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Obey; 0, or 1 if there is nobody to tell. Playback alone knows which sounds there are; it logs an unknown one."""
-    return running.FAILED if running.command(args, "play", prompt=args.prompt) is None else 0
+    if running.command(args, "play", prompt=args.prompt) is None:
+        return running.FAILED
+    print(f"{args.prompt}: playback is asked for it; the log says if it knows no such sound")
+    return 0

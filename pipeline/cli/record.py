@@ -47,7 +47,8 @@ def run(args: argparse.Namespace) -> int:
         hint = "choose another name, or --force" if isinstance(error, FileExistsError) else "choose another place"
         print(f"{args.tape}: {error.strerror}; {hint}", file=sys.stderr)
         return exits.CRASH
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGTERM, signal.SIGINT):  # a shell's background job inherits SIGINT ignored
+        signal.signal(number, _interrupt)
     listener = Listener(running.wait_for(args), args.patterns)
     header = {
         "version": __version__,
@@ -74,12 +75,15 @@ def run(args: argparse.Namespace) -> int:
 
 def _record(recorder: Recorder, listener: Listener, args: argparse.Namespace, file: BinaryIO) -> str:
     """Until a bound is met; returns which."""
-    secrets = privacy.secrets_in(os.environ)
+    secrets, began_ns = privacy.secrets_in(os.environ), time.monotonic_ns()
     until, flushed = time.monotonic() + args.minutes * 60, time.monotonic()
     lost = 0
     while (left_s := until - time.monotonic()) > 0:
         for message in listener.heard(min(FLUSH_S, left_s)):
             lost += message.missed
+            t = message.fields.get("t")
+            if isinstance(t, int) and t < began_ns:  # said again to a stage that was restarted, and said before
+                continue
             if not recorder.write(message.ns, message.topic, _kept(message, args.privacy, secrets)):
                 return f"--max-mb {args.max_mb:g} is full"
             now = time.monotonic()

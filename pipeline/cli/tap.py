@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import signal
 import sys
 import time
 from collections.abc import Mapping
@@ -28,6 +29,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print until interrupted; waits for a pipeline that is not up yet, and for the next one after its end."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job inherits it ignored
     listener = Listener(running.wait_for(args), args.patterns)
     ear = _Ear(args.wav) if args.wav is not None else None
     began_ns = time.monotonic_ns()

@@ -15,4 +15,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Obey; 0, or 1 if there is nobody to tell."""
-    return running.FAILED if running.command(args, "trigger", by=args.by) is None else 0
+    if running.command(args, "trigger", by=args.by) is None:
+        return running.FAILED
+    print("triggered: the line is open to whoever speaks now")
+    return 0

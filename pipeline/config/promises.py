@@ -39,6 +39,9 @@ def _ends(stages: Sequence[StageTable]) -> Iterator[str]:
 
 def warnings(stages: Sequence[StageTable], described: Mapping[str, Described]) -> Iterator[str]:
     """One line for each promise that is not seen."""
+    options = {table.name: table.options for table in stages}
+    if options.get("session", {}).get("opens") == "wake" and not options.get("frontend", {}).get("wake_word"):
+        yield "stages.session.opens: wake, and frontend has no wake_word: nobody can open the line; add one"
     yield from _ends(stages)
     for table in stages:
         owed = OWES.get(table.name, {})

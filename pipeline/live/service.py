@@ -53,7 +53,8 @@ def standing_in(environ: Mapping[str, str]) -> str:
     """What a person must know while the simulator answers in place of the service."""
     if has_key(environ):
         return "THE SIMULATOR ANSWERS, NOT GEMINI: that is what `service: simulator` says; take it out for Gemini"
-    return f"THE SIMULATOR ANSWERS, NOT GEMINI: {NO_KEY}; set one of them and start again"
+    remedy = "set one of them, take out `service: simulator` where it is written, and start again"
+    return f"THE SIMULATOR ANSWERS, NOT GEMINI: {NO_KEY}; {remedy}"
 
 
 def target(service: Service, environ: Mapping[str, str], run_dir: Path, *, said: bool = False) -> Target:

@@ -64,6 +64,8 @@ class Link:
         }
         self._any: Callable[[Event], None] | None = getattr(stage, "on_event", None)
         self._malformed_logged_ns = self._opened_ns = 0
+        self._began: set[str] = set()
+        """Streams of which a writer has answered."""
 
     # -- life
 
@@ -210,7 +212,10 @@ class Link:
                 self._ask(inlet.on_state(event.inst, kept, now_ns, ask=not self._spared(now_ns)))
             elif event.name == "replayed" and inlet.on_replayed(event.inst, event.body):
                 self.unstick("listening", inlet.stream)
-                if event.body.get("lost_ms"):
+                began = inlet.stream in self._began or self.brief.restarts > 0
+                self._began.add(inlet.stream)
+                # where nobody was there before, what was asked for lies in a run before this one: nothing was lost
+                if event.body.get("lost_ms") and began:
                     self.stage.log.warning(
                         "audio lost", stream=inlet.stream, of=event.src, lost_ms=round(event.body["lost_ms"])
                     )

@@ -21,6 +21,8 @@ STICKY = frozenset({"heard", "flush", "visit", "connection", "source_ended", "to
 """Events that a reader who joins later must hear too."""
 TIMES = ("t", "start_t")
 """Fields of an event that are ns of the monotonic clock."""
+DRAIN_S = 3.0
+"""After the last word of a session: what playback holds is still heard."""
 AT_ONCE = 50
 """Messages a turn, so that control is heard between them at any speed."""
 
@@ -133,6 +135,10 @@ class Replay(Stage):
             self._done = True
             self.log.info("the tape has ended", messages=self._said)
             self.tell("tape_ended", sticky=True, messages=self._said)
+            if self.name == "session":
+                self.after(DRAIN_S, self.ended)
+            else:  # as the end of a recording: the pipeline ends when all of it is answered
+                self.tell("source_ended", sticky=True, t=self.now_ns())
         return None
 
 

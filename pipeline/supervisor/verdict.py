@@ -50,7 +50,10 @@ REASONS: Final[dict[Code, tuple[str, str]]] = {
     ),
     "disk_full": ("disk full", "make room where the state directory is"),
     "waiting_for_trigger": ("waiting for a trigger", "voice-pipeline trigger"),
-    "simulator": ("simulator instead of service", "set GOOGLE_API_KEY or GEMINI_API_KEY and start again"),
+    "simulator": (
+        "simulator instead of service",
+        "set GOOGLE_API_KEY, take out `service: simulator` where it is written, start again",
+    ),
     "ok": ("ok", ""),
 }
 """Words and remedy, in the order of what to mend first."""

@@ -255,7 +255,10 @@ class Machine(RuleBasedStateMachine):
             (turn, who): final or turn not in open_turns for (turn, who), final in self.seen.captions.items()
         }
         # A turn that was told just before the kill, and not kept, is one that nobody knows any more.
-        self.seen.open_turns = [turn for turn in open_turns if self.talk.core.turns.turn is not None]
+        # One whose answer was whole is told to its end by the session that follows.
+        told = {body["turn"] for body in self.talk.told("turn_ended")}
+        goes_on = self.talk.core.turns.turn is not None
+        self.seen.open_turns = [turn for turn in open_turns if goes_on or turn in told]
         if self.speaks_since is not None:
             self.talk.do(self.talk.core.speech_started(self.talk.now, self.speaks_since))
 
