@@ -52,8 +52,9 @@ def test_a_conversation_is_recorded_without_words_or_sound_and_held_again_from_t
         recording(machine, whole, "--privacy", "everything"),
         recording(machine, discreet, "--privacy", "no_words", "event.*"),
     ):
-        machine.until(lambda: machine.events("speech_started"))
-        machine.command("say", f"the word is {SECRET}")
+        machine.until(lambda: machine.events("connection", up=True))
+        machine.command("trigger", "--by", SECRET)
+        machine.until(lambda: machine.events("trigger", by=SECRET))
         machine.until(lambda: machine.process.poll() is not None, 90)
         machine.pump()
         said = machine.captions("machine")
