@@ -20,6 +20,7 @@ from tests.rig.ear import CHUNK, RATE, Ear
 PERIOD_MS = 512 / 48
 JITTER_MS = 40
 LOUD = 100
+PAUSE_S = 1.1
 GAP_SAMPLES = RATE // 1000
 """1 ms of silence inside a tone is a gap: of 500 Hz no more than 0.05 ms are ever that quiet."""
 BURST = (2_400, 7_680, 9_600, 15_360)
@@ -64,7 +65,8 @@ class Side:
     """Answers that were not heard at all."""
 
     def answer(self, ear: Listener, kind: str, seconds: float) -> None:
-        """One whole answer."""
+        """One whole answer. Less than a second after the one before it would be the rest of that, and late."""
+        time.sleep(PAUSE_S)
         began_ns = speak(self.connection, kind, seconds)
         heard = ear.until_quiet(began_ns / 1e9)
         self.connection.send({"serverContent": {"generationComplete": True, "turnComplete": True}})
