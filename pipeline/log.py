@@ -51,7 +51,8 @@ FLUSH_S = 0.5
 BOOKKEEPING = ("inst", "last_words")
 """Fields that a program wants and a person at a terminal does not: they have just seen the last words scroll by."""
 CLEAR_LINE = "\r\x1b[K"
-SECRET_WORDS = ("KEY", "TOKEN", "SECRET", "PASSWORD")
+SECRET_WORDS = ("KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL")
+HIDDEN = "***"
 SECRET_LENGTH = 8
 """Shorter values of such variables are left alone: hiding `1` would hide half of the log."""
 
@@ -192,7 +193,7 @@ def for_supervisor(
 
     `terminal_level`: what a terminal shows at least; where the screen shows the conversation, warnings are enough.
     """
-    secrets = _secrets(os.environ)
+    secrets = secrets_in(os.environ)
     outlets: list[Outlet] = [StreamOutlet(sys.stderr, secrets, terminal_level)]
     if file is not None:
         outlets.append(FileOutlet(file, cap_mb, secrets))
@@ -203,7 +204,7 @@ def for_supervisor(
 
 def early() -> None:
     """Before the configuration says where the log goes: warnings to stderr."""
-    _configure("warning", [StreamOutlet(sys.stderr, _secrets(os.environ))])
+    _configure("warning", [StreamOutlet(sys.stderr, secrets_in(os.environ))])
 
 
 def for_stage(level: str = "info", **bound: Any) -> Any:
@@ -211,7 +212,7 @@ def for_stage(level: str = "info", **bound: Any) -> Any:
 
     Written straight away: what a stage says before it dies must be in the pipe, not in a queue.
     """
-    _configure(level, [StreamOutlet(sys.stderr, _secrets(os.environ))])
+    _configure(level, [StreamOutlet(sys.stderr, secrets_in(os.environ))])
     return structlog.get_logger(**bound)
 
 
@@ -261,11 +262,12 @@ def as_json(event: Mapping[str, Any]) -> str:
 def hide(line: str, secrets: tuple[str, ...]) -> str:
     """The line without the values of secret environment variables."""
     for secret in secrets:
-        line = line.replace(secret, "***")
+        line = line.replace(secret, HIDDEN)
     return line
 
 
-def _secrets(environ: Mapping[str, str]) -> tuple[str, ...]:
+def secrets_in(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Values of the environment that must never be written anywhere."""
     return tuple(
         value
         for name, value in environ.items()

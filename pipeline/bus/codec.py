@@ -60,8 +60,8 @@ def audio_fields(audio: Audio) -> dict[str, Any]:
     return fields
 
 
-def unpack(parts: Sequence[bytes]) -> tuple[Stamp, Audio | Event]:
-    """Decode one message. Raises Malformed (UnknownVersion among them) and nothing else, whatever the bytes."""
+def stamped(parts: Sequence[bytes]) -> tuple[Stamp, dict[str, Any]]:
+    """Stamp and map of a message, its other fields unread. Raises Malformed (UnknownVersion among them)."""
     if len(parts) != 2:
         raise Malformed(f"expected 2 parts, topic and map, got {len(parts)}")
     if len(parts[1]) > MAX_BYTES:
@@ -78,6 +78,13 @@ def unpack(parts: Sequence[bytes]) -> tuple[Stamp, Audio | Event]:
         _field(fields, "seq", int),
         _field(fields, "sent", int),
     )
+    return stamp, fields
+
+
+def unpack(parts: Sequence[bytes]) -> tuple[Stamp, Audio | Event]:
+    """Decode one message. Raises Malformed (UnknownVersion among them) and nothing else, whatever the bytes."""
+    stamp, fields = stamped(parts)
+    topic = stamp.topic
     kind, _, name = topic.partition(".")
     if kind == "audio" and name:
         return stamp, _audio(name, fields)

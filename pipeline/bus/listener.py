@@ -7,6 +7,7 @@ loses the newest beyond that: nobody who speaks can notice.
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -56,15 +57,16 @@ class Listener:
         """Leave everybody."""
         self._context.destroy(linger=0)
 
-    def heard(self, wait_s: float | None = None) -> Iterator[Heard]:
-        """Messages as they come, for ever, or until none came for `wait_s`."""
-        last = time.monotonic()
-        while wait_s is None or time.monotonic() - last < wait_s:
+    def heard(self, for_s: float = math.inf) -> Iterator[Heard]:
+        """Messages as they come, for so long."""
+        until = time.monotonic() + for_s
+        while (left_s := until - time.monotonic()) > 0:
             self._look()
-            for socket, _ in self._poller.poll(int(1000 * (LOOK_S if wait_s is None else min(wait_s, LOOK_S)))):
+            for socket, _ in self._poller.poll(int(1000 * min(left_s, LOOK_S))):
                 for message in self._read(socket):
                     yield message
-                    last = time.monotonic()
+                    if time.monotonic() >= until:
+                        return
 
     def _look(self) -> None:
         now = time.monotonic()
@@ -103,7 +105,7 @@ class Listener:
             except zmq.Again:
                 return
             try:
-                stamp, fields = stamped(parts)
+                stamp, fields = codec.stamped(parts)
             except codec.Malformed:
                 self.malformed += 1
                 continue
@@ -137,18 +139,3 @@ class Gaps:
             return 0
         self._newest[stamp.src, stamp.topic] = (stamp.inst, stamp.seq)
         return stamp.seq - newest - 1
-
-
-def stamped(parts: Sequence[bytes]) -> tuple[codec.Stamp, dict[str, Any]]:
-    """Topic, stamp and map of a message, its other fields as they are. Raises codec.Malformed."""
-    if len(parts) != 2 or len(parts[1]) > codec.MAX_BYTES:
-        raise codec.Malformed("expected 2 parts, topic and map")
-    fields = codec.unpack_map(parts[1])
-    try:
-        topic = bytes(parts[0]).decode()
-    except UnicodeDecodeError as error:
-        raise codec.Malformed("expected a topic in UTF-8") from error
-    src, inst, seq, sent = (fields.get(key) for key in ("src", "inst", "seq", "sent"))
-    if not isinstance(src, str) or not all(isinstance(value, int) and value >= 0 for value in (inst, seq, sent)):
-        raise codec.Malformed("expected src, inst, seq and sent")
-    return codec.Stamp(topic, src, int(inst or 0), int(seq or 0), int(sent or 0)), fields

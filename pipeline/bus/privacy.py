@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Literal
 
+from pipeline.log import HIDDEN, hide
+
 Privacy = Literal["everything", "no_audio", "no_words"]
 
 SPOKEN: Final = frozenset(
@@ -67,13 +69,6 @@ SECRET_KEY: Final = re.compile(
 )
 SECRET_VALUE: Final = re.compile(r"AIza[0-9A-Za-z_-]{30,}|ya29\.[0-9A-Za-z._-]{20,}|auth_tokens/[0-9A-Za-z._-]{8,}")
 """A Google API key, an OAuth access token, an ephemeral token."""
-SECRET_VARIABLE: Final = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL")
-HIDDEN: Final = "***"
-
-
-def secrets_in(environ: Mapping[str, str]) -> list[str]:
-    """Values of the environment that must never be written anywhere."""
-    return [value for name, value in environ.items() if SECRET_VARIABLE.search(name.upper()) and len(value) >= 8]
 
 
 def keep(topic: str, fields: Mapping[str, Any], privacy: Privacy, secrets: Iterable[str] = ()) -> dict[str, Any]:
@@ -105,9 +100,7 @@ def _counted(text: str) -> str:
 
 
 def _hide(text: str, known: tuple[str, ...]) -> str:
-    for secret in known:
-        text = text.replace(secret, HIDDEN)
-    return SECRET_VALUE.sub(HIDDEN, text)
+    return SECRET_VALUE.sub(HIDDEN, hide(text, known))
 
 
 def _walk(value: Any, change: Callable[[str], str]) -> Any:

@@ -14,6 +14,7 @@ from typing import Any
 from pipeline import places
 from pipeline.cli.run import with_screen
 from pipeline.config import ConfigErrors, Pipeline, load
+from pipeline.supervisor.children import environ_of
 from pipeline.supervisor.client import NoAnswer, ask
 
 WAIT_S = 90.0
@@ -27,7 +28,8 @@ def configuration(run_dir: Path, sets: Sequence[str] = ()) -> Pipeline | None:
     Read with the environment that the pipeline was started in: its keys decide what `service: auto` means.
     """
     connection = json.loads(places.connection_file(run_dir).read_text())
-    environ = _environ_of(int(connection["pid"]))
+    words = (os.fsdecode(word) for word in environ_of(int(connection["pid"])))
+    environ = dict(word.split("=", 1) for word in words if "=" in word) or dict(os.environ)
     try:
         return with_screen(load(connection["config"], [*connection["sets"], *sets], environ))
     except ConfigErrors as error:
@@ -52,11 +54,3 @@ def outcome(run_dir: Path, name: str) -> str:
             return said
         time.sleep(0.1)  # between looks at another process
     return ""
-
-
-def _environ_of(pid: int) -> dict[str, str]:
-    try:
-        words = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError:
-        return dict(os.environ)
-    return dict(os.fsdecode(word).split("=", 1) for word in words if b"=" in word)

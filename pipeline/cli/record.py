@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import BinaryIO
 
-from pipeline import __version__, exits
+from pipeline import __version__, exits, log
 from pipeline.bus import privacy
 from pipeline.bus.listener import Heard, Listener
 from pipeline.bus.tape import Recorder
@@ -75,8 +75,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _record(recorder: Recorder, listener: Listener, args: argparse.Namespace, file: BinaryIO) -> str:
     """Until a bound is met; returns which."""
-    secrets, began_ns = privacy.secrets_in(os.environ), time.monotonic_ns()
-    until, flushed = time.monotonic() + args.minutes * 60, time.monotonic()
+    secrets, began_ns = log.secrets_in(os.environ), time.monotonic_ns()
+    until = time.monotonic() + args.minutes * 60
     lost = 0
     while (left_s := until - time.monotonic()) > 0:
         for message in listener.heard(min(FLUSH_S, left_s)):
@@ -86,17 +86,11 @@ def _record(recorder: Recorder, listener: Listener, args: argparse.Namespace, fi
                 continue
             if not recorder.write(message.ns, message.topic, _kept(message, args.privacy, secrets)):
                 return f"--max-mb {args.max_mb:g} is full"
-            now = time.monotonic()
-            if now - flushed > FLUSH_S:
-                file.flush()
-                flushed = now
-            if now > until:
-                break
         file.flush()
     return f"--minutes {args.minutes:g} are over" + (f", {lost} messages missed" if lost else "")
 
 
-def _kept(message: Heard, kind: privacy.Privacy, secrets: list[str]) -> dict[str, object]:
+def _kept(message: Heard, kind: privacy.Privacy, secrets: tuple[str, ...]) -> dict[str, object]:
     return privacy.keep(message.topic, message.fields, kind, secrets)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import signal
 import sys
 import time
@@ -81,12 +80,10 @@ _STAMP = {"v", "src", "inst", "seq", "sent"}
 
 
 def level_dbfs(pcm: bytes) -> float:
-    """RMS of s16le; -inf for silence."""
-    import numpy as np  # here: a tap on events needs none of it
+    """RMS of s16le of any number of channels."""
+    from pipeline.audio.pcm import level, to_samples  # here: a tap on events needs no numpy
 
-    samples = np.frombuffer(pcm[: len(pcm) & ~1], np.dtype("<i2")).astype(np.float64)
-    power = float(np.mean(samples**2)) if len(samples) else 0.0
-    return 10 * math.log10(power / 32768**2) if power > 0 else -math.inf
+    return level(to_samples(pcm[: len(pcm) & ~1])).rms_dbfs
 
 
 def _counted(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from pipeline.bus.tape import Damaged, Entry, Tape, TapeError
 DAMAGED = 65
 """sysexits' EX_DATAERR: everything before the damage was used."""
 RATE = 16_000
+RATES = range(1_000, 768_001)
+"""Hertz that a message may have."""
 LONGEST_S = 6 * 3600
 """Of sound: what the numbers of a damaged tape may ask for at most."""
 
@@ -92,27 +94,31 @@ def _wav(reading: _Reading, out: Path) -> None:
 
     import numpy as np
 
-    sides: dict[str, list[tuple[int, Any]]] = {"voice": [], "played": []}
+    from pipeline.audio.resample import Timed, TimedResampler
+
+    sides: dict[str, list[Timed]] = {"voice": [], "played": []}
+    resamplers: dict[tuple[str, str], TimedResampler] = {}
     for entry in reading:
-        name = entry.topic.removeprefix("audio.")
-        pcm, rate, t = entry.fields.get("pcm"), entry.fields.get("rate"), entry.fields.get("t")
-        if not (isinstance(pcm, bytes) and pcm and isinstance(t, int) and isinstance(rate, int) and rate > 0):
+        fields, name = entry.fields, entry.topic.removeprefix("audio.")
+        pcm, rate, t = fields.get("pcm"), fields.get("rate"), fields.get("t")
+        if not (isinstance(pcm, bytes) and pcm and isinstance(t, int) and isinstance(rate, int) and rate in RATES):
             continue
-        if name in sides and entry.fields.get("replay") is None and entry.fields.get("channels") == 1:
-            samples = np.frombuffer(pcm[: len(pcm) & ~1], np.dtype("<i2"))
-            places = np.arange(len(samples) * RATE // rate) * rate / RATE
-            sides[name].append((t, np.interp(places, np.arange(len(samples)), samples)))
+        if name in sides and fields.get("replay") is None and fields.get("channels") == 1:
+            resampler = resamplers.setdefault((str(fields.get("src")), name), TimedResampler(RATE))
+            sides[name] += resampler.push(np.frombuffer(pcm[: len(pcm) & ~1], np.dtype("<i2")), rate, t)
+    for (_, name), resampler in resamplers.items():
+        sides[name] += resampler.drain()
     if not any(sides.values()):
         print("no sound on this tape: record with --privacy everything to keep it", file=sys.stderr)
-    starts = [t for blocks in sides.values() for t, _ in blocks]
+    starts = [block.t for blocks in sides.values() for block in blocks]
     began, ended = (min(starts), max(starts)) if starts else (0, 0)
     frames = min(int((ended - began) * RATE / 1e9) + RATE, LONGEST_S * RATE) if starts else 0
     sound = np.zeros((frames, 2), np.dtype("<i2"))
     for channel, blocks in enumerate(sides.values()):
-        for t, samples in blocks:
-            at = (t - began) * RATE // 1_000_000_000
-            part = samples[: max(0, frames - at)]
-            sound[at : at + len(part), channel] = np.clip(np.rint(part), -32768, 32767)
+        for block in blocks:
+            at = (block.t - began) * RATE // 1_000_000_000
+            part = block.samples[: max(0, frames - at)]
+            sound[at : at + len(part), channel] = part
     with wave.open(str(out), "wb") as file:
         file.setnchannels(2)
         file.setsampwidth(2)

@@ -111,12 +111,8 @@ def _on_screen(board: Board, listener: Listener, run_dir: Path) -> int:
 
 
 def _listen(board: Board, listener: Listener, seconds: float) -> None:
-    until = time.monotonic() + seconds
-    while (left_s := until - time.monotonic()) > 0:
-        for message in listener.heard(left_s):
-            board.hear(message)
-            if time.monotonic() >= until:
-                return
+    for message in listener.heard(seconds):
+        board.hear(message)
 
 
 def draw(board: Board) -> Any:

@@ -7,6 +7,8 @@ from typing import Final, Literal
 
 SESSION: Final = "session"
 SIMULATOR: Final = "simulator"
+STANDS_IN: Final = "THE SIMULATOR ANSWERS, NOT GEMINI"
+"""How the reason of a session begins that is well but for that: no fault of the machine."""
 SIMULATOR_USE: Final = "pipeline.stages.simulator:Simulator"
 _ENOUGH: Final = ("GOOGLE_API_KEY", "GEMINI_API_KEY", "GOOGLE_GEMINI_BASE_URL")
 _VERTEX: Final = ("GOOGLE_GENAI_USE_ENTERPRISE", "GOOGLE_GENAI_USE_VERTEXAI")

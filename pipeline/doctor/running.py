@@ -23,7 +23,7 @@ def check(run_dir: Path, status: dict[str, Any]) -> list[Finding]:
         findings.append(Finding(name, grade, words, REMEDY.get(state, "")))  # type: ignore[arg-type]
     listener = Listener(lambda: run_dir, ["event.level"])
     try:
-        heard = [message.fields.get("body", {}) for message in _for(listener, LISTEN_S)]
+        heard = [message.fields.get("body", {}) for message in listener.heard(LISTEN_S)]
     finally:
         listener.close()
     levels = [body["rms_dbfs"] for body in heard if isinstance(body.get("rms_dbfs"), int | float)]
@@ -35,15 +35,3 @@ def check(run_dir: Path, status: dict[str, Any]) -> list[Finding]:
     if loudest < QUIET_DBFS:
         return [*findings, Finding("microphone", "warning", words, "speak while this runs; see that it is switched on")]
     return [*findings, Finding("microphone", "ok", words)]
-
-
-def _for(listener: Listener, seconds: float) -> list[Any]:
-    import time
-
-    until, found = time.monotonic() + seconds, []
-    while (left_s := until - time.monotonic()) > 0:
-        for message in listener.heard(left_s):
-            found.append(message)
-            if time.monotonic() > until:
-                break
-    return found

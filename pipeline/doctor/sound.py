@@ -58,6 +58,7 @@ def _measure(asked: dict[str, Any]) -> list[Finding]:
 def _microphone(device: str) -> tuple[Finding, float | None]:
     """Opened, and its level in a second of the room."""
     from pipeline.audio import devices
+    from pipeline.audio.pcm import level
 
     found = devices.find("microphone", device)
     if isinstance(found, str):
@@ -68,7 +69,7 @@ def _microphone(device: str) -> tuple[Finding, float | None]:
         microphone.close()
     except devices.DeviceLost as error:
         return Finding("microphone", "bad", str(error), "see `voice-pipeline devices`"), None
-    dbfs = _dbfs(samples)
+    dbfs = level(samples).rms_dbfs
     words = f"{found.name}, {microphone.rate} Hz, {dbfs:.0f} dBFS in the room"
     if not samples.any():
         return Finding(
@@ -136,11 +137,6 @@ def _listen(microphone: Any, seconds: float) -> Any:
 
     blocks = [microphone.read() for _ in range(int(seconds * 50))]
     return np.frombuffer(b"".join(blocks), "<i2")[:: microphone.channels].astype(np.int32)
-
-
-def _dbfs(samples: Any) -> float:
-    power = float((samples.astype(float) ** 2).mean()) if len(samples) else 0.0
-    return 10 * math.log10(power / 32768**2) if power > 0 else -120.0
 
 
 def _power_at(samples: Any, rate: int) -> float:

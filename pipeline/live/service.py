@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from pipeline.config.service import STANDS_IN
 from pipeline.live.failures import RARE_S, SOON_S, Failure, LineFailed
 
 Service = Literal["gemini", "vertex", "simulator"]
@@ -52,9 +53,9 @@ def uses_vertex(environ: Mapping[str, str]) -> bool:
 def standing_in(environ: Mapping[str, str]) -> str:
     """What a person must know while the simulator answers in place of the service."""
     if has_key(environ):
-        return "THE SIMULATOR ANSWERS, NOT GEMINI: that is what `service: simulator` says; take it out for Gemini"
+        return f"{STANDS_IN}: that is what `service: simulator` says; take it out for Gemini"
     remedy = "set one of them, take out `service: simulator` where it is written, and start again"
-    return f"THE SIMULATOR ANSWERS, NOT GEMINI: {NO_KEY}; {remedy}"
+    return f"{STANDS_IN}: {NO_KEY}; {remedy}"
 
 
 def target(service: Service, environ: Mapping[str, str], run_dir: Path, *, said: bool = False) -> Target:

@@ -17,9 +17,11 @@ import msgpack
 
 from pipeline import Audio, Event, Stage, __version__
 from pipeline.bus import codec
-from pipeline.bus.privacy import Privacy, keep, secrets_in
+from pipeline.bus.privacy import Privacy, keep
 from pipeline.bus.tape import Recorder
 from pipeline.config.options import Range
+from pipeline.config.service import STANDS_IN
+from pipeline.log import secrets_in
 
 AFTERMATH_S = 3.0
 """What follows a fault belongs to it: so long is waited before the tape is written."""
@@ -27,7 +29,6 @@ AT_ONCE = 200
 """Messages written a turn, so that the loop beats between them."""
 WRITE_S = 0.01
 BAD = ("restarting", "degraded", "failed")
-STANDS_IN = "THE SIMULATOR ANSWERS"
 
 
 class BlackBox(Stage):

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 
+from pipeline.pids import pidfd_open
 from pipeline.supervisor import sweeper
 from pipeline.supervisor.recipe import Recipe
 
@@ -172,16 +173,6 @@ def program(name: str, cwd: Path | None) -> str:
         where = f"in {cwd}" if os.sep in name and cwd else "on PATH"
         raise NoSuchProgram(f"command: expected an executable program, found none called {name} {where}")
     return str(path)
-
-
-def pidfd_open(pid: int) -> int | None:
-    """A descriptor that becomes readable when the process ends; None where there is none (not Linux, old kernel)."""
-    if not hasattr(os, "pidfd_open"):
-        return None
-    try:
-        return os.pidfd_open(pid)
-    except OSError:
-        return None
 
 
 def kept_waiting_s(pid: int) -> float:

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from pipeline.config.service import STANDS_IN
+
 DOWN: Final = ("restarting", "degraded", "failed")
 UP: Final = ("live", "waiting", "muted", "ended")
 RESTS: Final = ("idle", "capped", "untriggered")
 """A line that is closed on purpose is no incident."""
-STANDS_IN: Final = "THE SIMULATOR ANSWERS"
 JUDGED_NS: Final = 60_000_000_000
 """So long after its end it is known whether the person was answered; then it is written, answered or not."""
 CAP_BYTES: Final = 256_000

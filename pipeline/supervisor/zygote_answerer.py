@@ -6,7 +6,7 @@ import os
 import select
 import subprocess
 
-from pipeline.supervisor.children import pidfd_open
+from pipeline.pids import pidfd_open
 
 
 class Answerer:

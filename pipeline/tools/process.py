@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline.pids import pidfd_open
 from pipeline.tools import wire
 from pipeline.tools.noise import Noise
 
@@ -67,7 +68,7 @@ class Process:
         for descriptor in (self._line.fileno(), self._said):
             os.set_blocking(descriptor, False)
         self.pid = self._popen.pid
-        self._pidfd = _pidfd(self.pid)
+        self._pidfd = pidfd_open(self.pid)
         self.send(first)
 
     def send(self, message: Mapping[str, Any]) -> None:
@@ -209,15 +210,6 @@ def _environ(environ: Mapping[str, str]) -> dict[str, str]:
     kept = {name: value for name, value in environ.items() if name not in OURS}
     kept["PYTHONPATH"] = os.pathsep.join(part for part in (str(CODE), environ.get("PYTHONPATH", "")) if part)
     return {**kept, "PYTHONUNBUFFERED": "1"}
-
-
-def _pidfd(pid: int) -> int | None:
-    if not hasattr(os, "pidfd_open"):
-        return None
-    try:
-        return os.pidfd_open(pid)
-    except OSError:
-        return None
 
 
 def _signal(number: int) -> str:

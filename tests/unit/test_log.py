@@ -38,7 +38,7 @@ def test_readable_on_a_terminal() -> None:
 
 def test_secrets_are_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.StringIO()
-    secrets = log._secrets({"GOOGLE_API_KEY": "AIza-very-secret", "A_KEY": "1", "HOME": "/home/somebody"})
+    secrets = log.secrets_in({"GOOGLE_API_KEY": "AIza-very-secret", "A_KEY": "1", "HOME": "/home/somebody"})
     log.StreamOutlet(stream, secrets).write({"event": "bad key AIza-very-secret in /home/somebody/1"})
     assert json.loads(stream.getvalue())["event"] == "bad key *** in /home/somebody/1"
 
