@@ -285,6 +285,7 @@ class Link:
             "gaps": sum(inlet.gaps for inlet in self.inlets.values()),
             "lost_ms": round(sum(inlet.lost_ms for inlet in self.inlets.values()), 1),
             "malformed": sum(consumer.malformed for consumer in self.consumers.values()),
+            "latest_ms": round(max((consumer.latest_ms for consumer in self.consumers.values()), default=0.0), 1),
             "late": sum(consumer.late for consumer in self.consumers.values()),
             "overflowed": sum(consumer.overflowed for consumer in self.consumers.values()),
         }

@@ -20,6 +20,8 @@ RESTS: Final = ("idle", "capped", "untriggered")
 """A line that is closed on purpose is no incident."""
 JUDGED_NS: Final = 60_000_000_000
 """So long after its end it is known whether the person was answered; then it is written, answered or not."""
+STARTING_NS: Final = 3_000_000_000
+"""What was never up is not down but starting, so long: a first dial that comes before the simulator listens."""
 CAP_BYTES: Final = 256_000
 
 
@@ -52,6 +54,7 @@ class Incidents:
     def __init__(self) -> None:
         self._open: dict[str, Incident] = {}
         self._ended: list[Incident] = []
+        self._was_up: set[str] = set()
         self._asking = False
         """Somebody has spoken and was not answered yet."""
 
@@ -101,7 +104,11 @@ class Incidents:
             self._open[what] = Incident(what, cause, wall_s, now_ns, answered=False if self._asking else None)
 
     def _up(self, now_ns: int, what: str) -> None:
-        if (incident := self._open.pop(what, None)) is not None:
+        first = what not in self._was_up
+        self._was_up.add(what)
+        if (incident := self._open.pop(what, None)) is None:
+            return
+        if not (first and now_ns - incident.began_ns < STARTING_NS):
             incident.ended_ns = now_ns
             self._ended.append(incident)
 

@@ -37,6 +37,8 @@ HEARD: Final = (
     "turn_ended",
     "usage",
 )
+UPLINK: Final = ("frontend", "session")
+"""Readers on the way up, by whose last beat it is known how late blocks come to them."""
 GOOD: Final = ("ok", "starting", "stopping", "simulator", "waiting_for_trigger")
 """Verdicts whose beginning is no warning."""
 
@@ -47,7 +49,7 @@ class Watching:
     """Turns with the loop; tells `event.verdict` (sticky, each change) and `event.latency` (each answer)."""
 
     def __init__(self, wiring: Wiring, loop: Loop, bus: Producer, slots: Mapping[str, Slot]) -> None:
-        self._loop, self._bus = loop, bus
+        self._loop, self._bus, self._slots = loop, bus, slots
         self._watch = Watch(time.monotonic_ns(), {name: slot.rules.required for name, slot in slots.items()})
         self._incidents = Incidents()
         self.journal = Journal(wiring.state_dir / "incidents.jsonl")
@@ -125,6 +127,10 @@ class Watching:
             return
         self._watch.event(now_ns, event.name, event.body)
         self._incidents.event(now_ns, time.time(), event.name, event.body)
+        if event.name == "first_audio":
+            for name in UPLINK:
+                if name in self._slots:
+                    self._latency.hop(name, float(self._slots[name].counters.get("bus", {}).get("latest_ms", 0.0)))
         if (turn := self._latency.event(event.name, event.body, event.sent)) is not None:
             self._bus.event("latency", turn.body())
             if over := self._latency.over(turn):

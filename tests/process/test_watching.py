@@ -42,6 +42,8 @@ def test_a_fault_is_in_the_verdict_the_journal_the_health_and_on_a_tape(tmp_path
             status = json.loads(machine.command("status", "--json").stdout)
             assert status["verdict"]["code"] == "simulator"
             assert status["verdict"]["heard_s"] is not None
+            parts = machine.until(lambda: machine.events("latency"))[0].body
+            assert 0 < parts["uplink_ms"] < parts["total_ms"]
             assert machine.command("status").stdout.splitlines()[0].startswith("demo: simulator instead of service")
             machine.until(lambda: "frontend" in machine.command("incidents").stdout)
             record = next(json.loads(line) for line in machine.command("incidents", "--json").stdout.splitlines())

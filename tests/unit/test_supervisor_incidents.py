@@ -50,6 +50,20 @@ def test_an_incident_that_nobody_noticed_and_one_that_left_a_question_open() -> 
     assert (record["what"], record["answered"]) == ("connection", False)
 
 
+def test_a_first_dial_before_the_simulator_listens_is_a_start_and_no_incident() -> None:
+    seen = Incidents()
+    seen.event(0, 0.0, "connection", {"up": False, "reason": "the simulator has not started"})
+    seen.event(S, 1.0, "connection", {"up": True})
+    assert seen.unfinished() == []
+    seen.event(2 * S, 2.0, "connection", {"up": False, "reason": "reset"})
+    seen.event(2 * S + 1, 2.0, "connection", {"up": True})
+    assert len(seen.unfinished()) == 1
+    offline_at_boot = Incidents()
+    offline_at_boot.event(0, 0.0, "connection", {"up": False, "reason": "no network"})
+    offline_at_boot.event(60 * S, 60.0, "connection", {"up": True})
+    assert len(offline_at_boot.unfinished()) == 1
+
+
 def test_what_is_meant_is_no_incident() -> None:
     seen = Incidents()
     seen.event(0, 0.0, "connection", {"up": False, "reason": "idle"})
