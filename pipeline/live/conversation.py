@@ -291,7 +291,7 @@ class Conversation:
                 return course.turn_complete(now_ns)
             case m.ToolCall():
                 changes, effects = self._calls.called(now_ns, value)
-                return course.changes(changes, now_ns) + effects
+                return course.changes(changes, now_ns) + self.transcript.called() + effects
             case m.ToolCallsCancelled(ids):
                 return self._calls.cancelled(now_ns, ids)
             case m.Handle(handle, resumable):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 
 RATE = 24_000
+SENTENCE_ENDS = ".!?…:;,"
 FASTEST_CHARS_S = 22
 """Nobody speaks faster. Bounds what can have been heard while the words run ahead of the sound."""
 
@@ -23,6 +24,8 @@ class AnswerText:
         self.complete = False
         """All of its sound and words are here, as far as the service says."""
         self._text = ""
+        self._seam = False
+        """A function was called: what follows is another sentence, though the service puts no space between them."""
         self._marks: list[tuple[int, int]] = []
         """(end of the sound, length of the text) at each piece of text: roughly what was spoken by when."""
 
@@ -44,6 +47,8 @@ class AnswerText:
         """A piece of the transcript came."""
         if not piece:
             return
+        if self._seam and self._text:
+            self._sew(self._text[-1], piece[0])
         self._text += piece
         mark = (self.end_at, len(self._text))
         if self._marks and self._marks[-1][0] == mark[0]:
@@ -51,10 +56,21 @@ class AnswerText:
         else:
             self._marks.append(mark)
 
+    def called(self) -> None:
+        """The answer waits for a function, and goes on behind it."""
+        self._seam = True
+
     def cut(self) -> None:
         """The line is gone: what another one adds begins with a word of its own."""
         if self._text:
             self._text += " "
+
+    def _sew(self, before: str, after: str) -> None:
+        """A space, once the sentence from before the call is over: its last pieces may come behind the call."""
+        if before.isspace() or after.isspace():
+            self._seam = False
+        elif before in SENTENCE_ENDS or after.isupper():
+            self._text, self._seam = f"{self._text} ", False
 
     def heard(self, at: int) -> str:
         """What was heard by place `at`: a prefix that ends at a word; all of a whole answer if all was heard."""

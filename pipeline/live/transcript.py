@@ -103,6 +103,12 @@ class Transcript:
         words = self._words[turn.id]
         return self._person(words, final=True) if words.spoken else []
 
+    def called(self) -> list[Effect]:
+        """The answer under way waits for a function."""
+        if self._turns.turn is not None:
+            self._words[self._turns.turn.id].answer.called()
+        return []
+
     def ended(self, turn: Turn, outcome: Outcome, now_ns: int) -> list[Effect]:
         """A turn is over: from here on it is part of the transcript, as far as it was heard.
 

@@ -45,6 +45,16 @@ def test_a_result_that_outlives_its_line_is_told_in_words_with_the_question() ->
     assert [(body["turn"], body["outcome"]) for body in talk.told("turn_ended")] == [(1, "answered")]
 
 
+def test_captions_keep_the_words_before_a_function_apart_from_those_behind_it() -> None:
+    talk = Talk(has_tools=True)
+    talk.up()
+    talk.asks()
+    talk.says(SECOND, m.MachineSaid("Let me look."), m.ToolCall("c1", "f", {}))
+    results(talk, "c1")
+    talk.says(m.MachineSaid("It is here."), SECOND, m.GenerationComplete(), m.TurnComplete())
+    assert talk.told("caption")[-1] == {"who": "machine", "text": "Let me look. It is here.", "final": True, "turn": 1}
+
+
 def test_one_that_comes_while_there_is_no_line_waits_for_the_next() -> None:
     talk = called()
     talk.down()

@@ -37,6 +37,27 @@ def test_an_answer_that_goes_on_after_a_cut_goes_on_with_a_word_of_its_own() -> 
     assert answer.text == answer.heard(answer.end_at) == "Tickets are twelve pounds."
 
 
+@pytest.mark.parametrize(
+    ("before", "behind", "whole"),
+    [
+        (["Let me look", " that up."], ["I looked", " it up."], "Let me look that up. I looked it up."),
+        (["Let me look that u"], ["p.", "Here it is."], "Let me look that up. Here it is."),
+        (["One moment"], ["There is one."], "One moment There is one."),
+        (["One moment. "], ["there", "fore"], "One moment. therefore"),
+        (["Well"], [", yes."], "Well, yes."),
+        ([], ["Three", "."], "Three."),
+    ],
+)
+def test_what_follows_a_function_is_a_sentence_of_its_own(before: list[str], behind: list[str], whole: str) -> None:
+    answer = AnswerText(0, 0)
+    for piece in before:
+        answer.words(piece)
+    answer.called()
+    for piece in behind:
+        answer.words(piece)
+    assert answer.text == whole
+
+
 def test_half_of_it_is_about_half_of_the_words() -> None:
     answer = spoken()
     heard = answer.heard(answer.start_at + 5 * RATE // 2)
