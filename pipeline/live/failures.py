@@ -10,7 +10,7 @@ import errno
 import re
 import socket
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 LIVE_MODELS = (
@@ -65,6 +65,14 @@ class LineFailed(Exception):
     def __init__(self, failure: Failure) -> None:
         super().__init__(str(failure))
         self.failure = failure
+
+
+def at_home(failure: Failure) -> Failure:
+    """Of the simulator: it runs on this machine, so no network is to blame."""
+    if failure.kind not in ("lost", "refused", "timeout", "network"):
+        return failure
+    words = f"the simulator does not answer: {failure.words}"
+    return replace(failure, words=words, remedy="its stage is started again; if not, its last lines in the log say why")
 
 
 def of_close(code: int, reason: str, *, model: str = "", resuming: bool = False) -> Failure:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.live.effects import Effect, Note, State, Tell
-from pipeline.live.failures import Failure
+from pipeline.live.failures import Failure, at_home
 
 RESTS = {
     "idle": "asleep: nobody has spoken for a while, so the paid line is closed; the next word opens it",
@@ -48,6 +48,7 @@ class News:
 
     def down(self, failure: Failure, attempt: int, wait_s: float) -> list[Effect]:
         """There is no line, and the next attempt comes in `wait_s`."""
+        failure = at_home(failure) if self._service == "simulator" else failure
         again = f"retrying in {wait_s:.0f} s" if wait_s >= 1 else "retrying"
         effects: list[Effect] = [State("degraded", f"no connection to {self._service}: {failure}; {again}")]
         if failure.kind == self._kind and attempt & (attempt - 1):

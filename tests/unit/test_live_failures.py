@@ -6,19 +6,42 @@ import errno
 import random
 import socket
 import ssl
+from collections.abc import Mapping
 from datetime import date
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.live import effects as fx
 from pipeline.live.backoff import FIRST_S, SPREAD, STEADY_S, Backoff
-from pipeline.live.failures import CALM_S, RARE_S, SOON_S, of_close, of_error, of_status
+from pipeline.live.failures import CALM_S, RARE_S, SOON_S, Failure, of_close, of_error, of_status
+from pipeline.live.news import News
 
 pytestmark = pytest.mark.unit
 
 MODEL = "models/X is not found for API version v1beta, or is not supported for bidiGenerateContent."
 QUOTA = "You exceeded your current quota, please check your plan…"
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [of_close(1006, ""), of_error(ConnectionRefusedError(), "127.0.0.1:1"), of_error(TimeoutError(), "127.0.0.1:1")],
+    ids=lambda failure: failure.kind,
+)
+def test_a_simulator_that_is_gone_is_named_and_no_network_is_blamed(failure: Failure) -> None:
+    for effect in News("simulator", "").down(failure, 1, 0.1):
+        words = effect.reason if isinstance(effect, fx.State) else str(vars_of(effect)["reason"])
+        assert "the simulator does not answer" in words
+        assert "network" not in words
+    [_, told, _] = News("gemini", "").down(of_close(1006, ""), 1, 0.1)
+    assert "check the network" in vars_of(told)["reason"]
+
+
+def vars_of(effect: fx.Effect) -> Mapping[str, Any]:
+    assert isinstance(effect, fx.Tell | fx.Note)
+    return effect.body if isinstance(effect, fx.Tell) else effect.fields
 
 
 @pytest.mark.parametrize(
