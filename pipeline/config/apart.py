@@ -73,7 +73,7 @@ def _check_remote(name: str, node: Node, words: Words, curve: CurveTable, findin
     elif words.endpoint is None or not _is_address(words.endpoint):
         expected = "an endpoint of that machine, such as tcp://10.0.0.7:7001"
         findings.add(origin, key, "nobody can reach it", expected=expected)
-    elif words.command is not None:
+    elif words.command is not None or words.python is not None:
         findings.add(origin, key, "a program of another machine can't be started from here", expected="a stage's class")
 
 

@@ -9,8 +9,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from functools import partial
 from typing import IO, Any, Protocol
+
+from pipeline.package import import_path
 
 Answer = dict[str, Any]
 
@@ -34,11 +36,16 @@ class Starter(Protocol):
 
 
 def by_exec(
-    module: str, question: IO[bytes], answers: IO[bytes], noise: IO[bytes], environ: Mapping[str, str]
+    module: str,
+    question: IO[bytes],
+    answers: IO[bytes],
+    noise: IO[bytes],
+    environ: Mapping[str, str],
+    python: str = sys.executable,
 ) -> Process:
     """A new interpreter: works everywhere."""
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", module],
+        [python, "-P", "-m", module],
         stdin=question,
         stdout=answers,
         stderr=noise,
@@ -53,11 +60,15 @@ def ask(
     environ: Mapping[str, str],
     timeout_s: float,
     start: Starter = by_exec,
+    python: str | None = None,
 ) -> tuple[dict[str, Answer], dict[str, str]]:
     """What `python -m MODULE` answers to each request, and what became of those without an answer, both by `name`.
 
     A stage that ends the child, or keeps it for `timeout_s`, costs its own answer only: the others are asked again.
+    `python`: another interpreter than this one, which `start` then can't be.
     """
+    start = start if python is None else partial(by_exec, python=python)
+    environ = _environ(environ, python)
     answers: dict[str, Answer] = {}
     ends: dict[str, str] = {}
     left = list(requests)
@@ -77,7 +88,7 @@ def _ask(
     with _scratch() as question, _scratch() as answers, _scratch() as noise:
         question.write(json.dumps(requests).encode())
         question.seek(0)
-        child = start(module, question, answers, noise, _environ(environ))
+        child = start(module, question, answers, noise, environ)
         end = f"took more than {timeout_s:g} s"
         try:
             code = child.wait(timeout_s)
@@ -94,10 +105,9 @@ def _ask(
     return {line["name"]: line for line in lines}, end
 
 
-def _environ(environ: Mapping[str, str]) -> dict[str, str]:
+def _environ(environ: Mapping[str, str], python: str | None) -> dict[str, str]:
     """The child finds this very package, wherever the command was typed, and starts no thread for each core."""
-    code = str(Path(__file__).resolve().parents[2])
-    path = os.pathsep.join(part for part in (code, environ.get("PYTHONPATH", "")) if part)
+    path = os.pathsep.join(part for part in (*import_path(python), environ.get("PYTHONPATH", "")) if part)
     return {**environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"}
 
 

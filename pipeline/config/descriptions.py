@@ -49,15 +49,22 @@ def describe_stages(
     timeout_s: float = IMPORT_S,
     start: Starter = by_exec,
     known: Known | None = None,
+    python: str | None = None,
 ) -> dict[str, Described]:
-    """Each stage of `uses` (name to its `use`) described by a child process that imports it, or by what is `known`."""
+    """Each stage of `uses` (name to its `use`) described by a child process that imports it, or by what is `known`.
+
+    `python`: the interpreter of that child, for classes that need one of their own.
+    """
+    known = known if python is None else None
     told = {name: line for name, use in uses.items() if known is not None and (line := known.line(name, use))}
     described = {name: _described(line) for name, line in told.items()}
     asked = [
         {"name": name, "use": use, "config_dir": str(config_dir)} for name, use in uses.items() if name not in told
     ]
-    answers, ends = ask("pipeline.config.describe", asked, environ, timeout_s, start)
+    answers, ends = ask("pipeline.config.describe", asked, environ, timeout_s, start, python)
     remedy = "move work from the top of the module into `prime` or `start`"
+    if python is not None:
+        remedy = f"it needs Python 3.11 or newer with this package: {python} -m pip install voice-pipeline"
     unusable = {name: Unusable(f"importing its module {end}", remedy=remedy) for name, end in ends.items()}
     if known is not None:
         known.keep({(name, uses[name]): answer for name, answer in answers.items()})

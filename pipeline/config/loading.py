@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from pipeline.config.descriptions import Described, describe_stages
 from pipeline.config.errors import ConfigErrors, Findings
@@ -16,7 +17,19 @@ from pipeline.config.tables import Pipeline
 from pipeline.config.variables import substitute
 from pipeline.config.watchers import with_watchers
 
-Describer = Callable[[Mapping[str, str | None], Path, Mapping[str, str]], Mapping[str, Described]]
+
+class Describer(Protocol):
+    """What classes say of themselves, and which interpreter has them (None: this one)."""
+
+    def __call__(
+        self,
+        uses: Mapping[str, str | None],
+        config_dir: Path,
+        environ: Mapping[str, str],
+        /,
+        *,
+        python: str | None = None,
+    ) -> Mapping[str, Described]: ...
 
 
 def load(
@@ -41,7 +54,7 @@ def load(
     tree = with_watchers(tree)
     top = read_top(tree, file.stem, findings)
     stages, described = read_stages(
-        tree, top, environ, findings, lambda uses: describer(uses, file.parent, environ) if uses else {}
+        tree, top, environ, findings, lambda uses, python: describer(uses, file.parent, environ, python=python)
     )
     findings.raise_any()
     return Pipeline(

@@ -25,8 +25,8 @@ LANGUAGE: Final = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 TAKEN: Final = frozenset({"supervisor", "cli", "join"})
 """Names on the bus and on control that no stage may bear."""
 
-Describe = Callable[[Mapping[str, str | None]], Mapping[str, Described]]
-"""Stage names with their `use` to what their classes say."""
+Describe = Callable[[Mapping[str, str | None], str | None], Mapping[str, Described]]
+"""Stage names with their `use`, and the interpreter that has their classes (None: this one), to what those say."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,10 @@ def read_stages(
         apart.check_stage(name, node, words[name], top.curve, findings)
         if len(findings) == before:
             sound.add(name)
-    described = dict(describe({name: word.use for name, word in words.items() if word.may_be_class}))
+    classes = {name: word for name, word in words.items() if word.may_be_class}
+    described: dict[str, Described] = {}
+    for python in dict.fromkeys(word.python for word in classes.values()):
+        described |= describe({name: word.use for name, word in classes.items() if word.python == python}, python)
     usable = {name for name, found in described.items() if isinstance(found, Description)}
     tables = {name: _table(name, nodes[name], words[name], described.get(name), findings) for name in nodes}
     _imply_simulator(tables, described, environ)
@@ -148,6 +151,7 @@ def _table(name: str, node: Node, words: Words, found: Described | None, finding
     table = StageTable(
         name,
         use=words.use,
+        python=words.python,
         command=None if words.command is None else tuple(words.command),
         emits=tuple(dict.fromkeys(words.emits)),
         options=options_node.plain(),

@@ -24,7 +24,19 @@ from pipeline.config.kinds import Field, Kind, Range, kind_of, named, spelled, w
 
 __all__ = ["OptionError", "Problem", "Range", "build_options", "check_options", "check_value", "describe_options"]
 
-RESERVED = ("use", "command", "adapter", "inputs", "emits", "endpoint", "env", "required", "remote", "restart")
+RESERVED = (
+    "use",
+    "python",
+    "command",
+    "adapter",
+    "inputs",
+    "emits",
+    "endpoint",
+    "env",
+    "required",
+    "remote",
+    "restart",
+)
 """Words beside the options of a stage."""
 
 

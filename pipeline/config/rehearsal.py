@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from pipeline.config.child import ask
+from pipeline.config.child import Answer, ask
 from pipeline.config.errors import ConfigError, ConfigErrors, hide
 from pipeline.config.tables import Pipeline, Setting, StageTable
 
@@ -22,6 +22,8 @@ _PLACE: Final = re.compile(r"(?P<file>--set|.+(?=:)):?(?P<line>[0-9]*)")
 def rehearse(pipeline: Pipeline, environ: Mapping[str, str] = os.environ, timeout_s: float = PRIME_S) -> None:
     """Have every stage primed in a child process. Raises ConfigErrors with what they refuse."""
     tables = {table.name: table for table in pipeline.stages if table.use is not None}
+    answers: dict[str, Answer] = {}
+    ends: dict[str, str] = {}
     with _scratch_folder() as scratch:
         requests = [
             {
@@ -35,7 +37,10 @@ def rehearse(pipeline: Pipeline, environ: Mapping[str, str] = os.environ, timeou
             }
             for table in tables.values()
         ]
-        answers, ends = ask("pipeline.config.rehearse", requests, environ, timeout_s)
+        for python in dict.fromkeys(table.python for table in tables.values()):
+            asked = [request for request in requests if tables[str(request["name"])].python == python]
+            given, ended = ask("pipeline.config.rehearse", asked, environ, timeout_s, python=python)
+            answers, ends = answers | given, ends | ended
     refused = {name: answer["refused"] for name, answer in answers.items() if answer["refused"]}
     refused |= {name: f"priming it {end}" for name, end in ends.items()}
     if refused:

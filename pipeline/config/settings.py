@@ -49,6 +49,8 @@ def _stage(table: StageTable, tree: Node, found: Described | None) -> Iterator[S
             yield from _flat((*above, "emits"), list(table.emits), tree)
     else:
         yield from _flat((*above, "use"), table.use, tree)
+        if table.python is not None:
+            yield from _flat((*above, "python"), table.python, tree)
     for stream, producer in table.inputs.items():
         path = (*above, "inputs", stream)
         yield from _flat(path, f"{producer}/{stream}", tree, "wired")

@@ -60,6 +60,8 @@ class StageTable:
     name: str
     use: str | None = None
     """`module:Class`; None for a program."""
+    python: str | None = None
+    """The interpreter that runs the class, absolute or found by PATH; None: this one."""
     command: tuple[str, ...] | None = None
     """A program and its arguments; its path is absolute or found by PATH. None for a class."""
     inputs: dict[str, str] = field(default_factory=dict)

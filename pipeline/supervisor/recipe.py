@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import places
 from pipeline.bus import curve
+from pipeline.package import import_path
 
 if TYPE_CHECKING:
     from pipeline.config import Pipeline, StageTable
 
-CODE = Path(__file__).resolve().parents[2]
-"""The folder of the package `pipeline`, so that stages find it wherever the command was typed."""
 MARK = "PIPELINE_SUPERVISOR"
 """Variable that tells everything this supervisor started, down to the last grandchild, from everything else."""
 
@@ -125,7 +124,7 @@ class Wiring:
     def recipe(self, table: StageTable, inst: int, restarts: int = 0, crashes: int = 0) -> Recipe:
         """How to start a stage as its process number `inst`, after `restarts` others of this run, the last
         `crashes` of which crashed in a row."""
-        argv = table.command or (sys.executable, "-P", "-m", "pipeline.stage")
+        argv = table.command or (table.python or sys.executable, "-P", "-m", "pipeline.stage")
         return Recipe(
             stage=table.name,
             inst=inst,
@@ -140,7 +139,7 @@ class Wiring:
     def _environ(self, table: StageTable, inst: int, past: Mapping[str, int]) -> dict[str, str]:
         environ = dict(self.environ)
         environ.pop("NOTIFY_SOCKET", None)  # only the supervisor speaks to the service manager
-        path = [str(CODE), str(self.pipeline.config_dir), environ.get("PYTHONPATH", "")]
+        path = [*import_path(table.python), str(self.pipeline.config_dir), environ.get("PYTHONPATH", "")]
         environ["PYTHONPATH"] = os.pathsep.join(part for part in path if part)
         environ["PYTHONUNBUFFERED"] = "1"  # what a stage prints before it dies must be in the pipe
         environ["PYTHONFAULTHANDLER"] = "1"  # SIGABRT to a hung one shows its stack, from its first import on

@@ -9,9 +9,9 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
-CODE = str(Path(__file__).resolve().parents[2])
+from pipeline.package import import_path
+
 MODULE = "pipeline.supervisor.zygote"
 PADDING = "." * 60
 """Last argument of the command line: room for longer names of what is forked."""
@@ -61,7 +61,7 @@ def launch(mark: str, with_sdk: bool = True) -> list[ForkServer]:
     name, _, value = mark.partition("=")
     environ = {**os.environ, name: value}
     environ.pop("NOTIFY_SOCKET", None)
-    environ["PYTHONPATH"] = os.pathsep.join(part for part in (CODE, environ.get("PYTHONPATH", "")) if part)
+    environ["PYTHONPATH"] = os.pathsep.join(part for part in (*import_path(), environ.get("PYTHONPATH", "")) if part)
     # as every stage has them (see `recipe`), because a fork can't set them any more
     environ |= {"PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"}
     environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -12,6 +12,7 @@ import os
 import select
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any
@@ -123,7 +124,7 @@ class ZygoteSpawner:
     # -- forking
 
     def _fork(self, recipe: Recipe) -> Child:
-        if not recipe.ours or recipe.argv[1:] != ARGUMENTS:
+        if not recipe.ours or recipe.argv != (sys.executable, *ARGUMENTS):
             raise NoFork("another program")
         module = str(json.loads(recipe.environ["PIPELINE_WIRING"]).get("use", "")).partition(":")[0]
         with_sdk = module == USES_SDK

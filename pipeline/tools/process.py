@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline.package import import_path
 from pipeline.pids import pidfd_open
 from pipeline.tools import wire
 from pipeline.tools.noise import Noise
 
-CODE = Path(__file__).resolve().parents[2]
 OURS = ("PIPELINE_WIRING", "PIPELINE_LIFELINE", "PIPELINE_STAGE", "PIPELINE_INST")
 """Variables that would make a worker pass for its stage."""
 NOISE_S = 0.05
@@ -208,7 +208,7 @@ class Process:
 
 def _environ(environ: Mapping[str, str]) -> dict[str, str]:
     kept = {name: value for name, value in environ.items() if name not in OURS}
-    kept["PYTHONPATH"] = os.pathsep.join(part for part in (str(CODE), environ.get("PYTHONPATH", "")) if part)
+    kept["PYTHONPATH"] = os.pathsep.join(part for part in (*import_path(), environ.get("PYTHONPATH", "")) if part)
     return {**kept, "PYTHONUNBUFFERED": "1"}
 
 

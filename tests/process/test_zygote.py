@@ -16,9 +16,10 @@ from typing import Any
 
 import pytest
 
+from pipeline.package import CODE
 from pipeline.supervisor.children import PR_SET_CHILD_SUBREAPER, Child, ExecSpawner, Spawner
 from pipeline.supervisor.loop import Loop
-from pipeline.supervisor.recipe import CODE, MARK, Recipe
+from pipeline.supervisor.recipe import MARK, Recipe
 from pipeline.supervisor.zygote_launch import possible
 from pipeline.supervisor.zygote_spawner import SDK, STAGES, ZygoteSpawner
 

@@ -86,7 +86,9 @@ log: {level: debug}
 """
 
 
-def describer(uses: Mapping[str, str | None], _folder: Path, _environ: Mapping[str, str]) -> Mapping[str, Described]:
+def describer(
+    uses: Mapping[str, str | None], _folder: Path, _environ: Mapping[str, str], *, python: str | None = None
+) -> Mapping[str, Described]:
     described: dict[str, Described] = {}
     for name, use in uses.items():
         short = (use or name).rpartition(".")[2]
@@ -263,6 +265,8 @@ class TestTables:
             (f"stages: {{capture: {{endpoint: ipc:///{'x' * 107}}}}}\n", "107 bytes at most"),
             ("stages: {frontend: }\n", "kiosk.yaml:1: stages.frontend: reads 'mic', and no stage emits it"),
             ("stages: {captur: }\n", "kiosk.yaml:1: stages.captur: no captur"),
+            ("stages: {capture: {python: ./nix}}\n", "stages.capture.python: there is no file"),
+            ("stages: {x: {command: [cat], python: cat}}\n", "stages.x.python: this is for a class"),
             ("stages: {capture: {use: nix}}\n", "kiosk.yaml:1: stages.capture.use: no nix"),
         ],
     )
