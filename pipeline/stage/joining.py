@@ -19,6 +19,8 @@ import structlog
 
 from pipeline import places
 from pipeline.bus import curve
+from pipeline.package import import_path
+from pipeline.pids import pidfd_open
 from pipeline.stage.control import Control
 
 AGAIN_S = 0.5
@@ -26,6 +28,8 @@ AGAIN_S = 0.5
 SILENT_S = 5.0
 """Without an answer for so long it is said what may be the matter."""
 LINGER_S = 0.5
+ABORT_S = 0.5
+"""For a stack on stderr, before a process is killed."""
 LEFT = 69
 """How a process counts whose `join` was ended."""
 
@@ -111,7 +115,7 @@ class Join:
             "PYTHONFAULTHANDLER": "1",
             "OPENBLAS_NUM_THREADS": "1",
         }
-        path = [str(Path(__file__).resolve().parents[2]), str(self._folder), environ.get("PYTHONPATH", "")]
+        path = [*import_path(), str(self._folder), environ.get("PYTHONPATH", "")]
         environ["PYTHONPATH"] = os.pathsep.join(part for part in path if part)
         command = [sys.executable, "-P", "-m", "pipeline.stage"]
         try:
@@ -119,13 +123,40 @@ class Join:
             log.info("stage started", stage=self._stage, inst=inst, pid=self.child.pid)
             if self._leaving:
                 self.child.terminate()
-            status = self.child.wait()
+            status = self._watch(self.child, inst)
         finally:
             os.close(read)
             os.close(write)
         self.child = None
         self._ended = {"inst": inst, "status": LEFT if self._leaving else status}
         log.info("stage ended", stage=self._stage, inst=inst, status=status)
+
+    def _watch(self, child: subprocess.Popen[bytes], inst: int) -> int:
+        """Its status when it has ended. It is ended here when the supervisor, who hears us, hears nothing of it."""
+        ended = pidfd_open(child.pid)
+        watched = [self._line.fileno] if ended is None else [self._line.fileno, ended]
+        try:
+            while child.poll() is None:
+                self._line.say("join", stage=self._stage, runs=inst)
+                end = time.monotonic() + AGAIN_S
+                while child.poll() is None and (left := end - time.monotonic()) > 0:
+                    if any(word.get("hangs") == inst for word in self._line.heard()):
+                        self._end(child, inst)
+                    if not self._line.waits:
+                        select.select(watched, [], [], left)
+        finally:
+            if ended is not None:
+                os.close(ended)
+        return child.wait()
+
+    def _end(self, child: subprocess.Popen[bytes], inst: int) -> None:
+        log.warning("stage hangs: it is ended", stage=self._stage, inst=inst, pid=child.pid)
+        child.send_signal(signal.SIGABRT)  # its stack goes to our stderr
+        try:
+            child.wait(ABORT_S)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
 
 
 def on_signals(leave: Callable[[], None]) -> None:

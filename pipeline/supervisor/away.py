@@ -17,6 +17,11 @@ from pipeline.supervisor.recipe import Recipe, Wiring
 from pipeline.supervisor.slot import Run, Slot
 from pipeline.supervisor.telling import Telling
 
+HUNG_S = 10.0
+"""A stage that stays silent for so long while its `join` is heard hangs: after a cut their lines come back one by one,
+and the later of them up to 7 s after the other."""
+SERIES_S = 2.0
+"""`join` speaks each 0.5 s; after a longer break its series begins anew."""
 ALONE_S = 3.0
 """Who runs a stage and was heard so recently is not replaced by another who offers to."""
 
@@ -32,6 +37,10 @@ class Away(Child):
     """Process id of the `join` that has it."""
     status: int | None = None
     """How it ended."""
+    told: float = 0.0
+    """When `join` last said what it runs."""
+    unwell_since: float = 0.0
+    """Since when it has said so, and nothing was heard of that process itself or it is not the one that is wanted."""
 
     @classmethod
     def expected(cls, recipe: Recipe) -> Away:
@@ -63,7 +72,9 @@ def judge_away(slot: Slot, run: Run, child: Away, now: float, telling: Telling) 
             remedy = f"start it there with `voice-pipeline join {slot.name} …`"
             telling.state(slot, "degraded", f"nobody runs it on {child.machine}: {remedy}")
     elif health.hang(run.pulse, now):
-        telling.state(slot, "degraded", f"nothing is heard of {child.machine}: look at its power and its network")
+        silent = f"nothing is heard of {child.machine}: look at its power and its network"
+        hangs = f"it hangs on {child.machine}, and is ended and started again there"
+        telling.state(slot, "degraded", hangs if now - child.told < SERIES_S else silent)
 
 
 class Joining:
@@ -73,7 +84,8 @@ class Joining:
         self._wiring, self._slots, self._control = wiring, slots, control
 
     def hear(self, word: Word, now: float) -> None:
-        """`join {stage, ended?: {inst, status}}`: the wiring of a process to start, or to ask again later."""
+        """`join {stage, runs?: inst, ended?: {inst, status}}`: the wiring of a process to start, or whether what runs
+        hangs, or to ask again later."""
         name = word.fields.get("stage")
         slot = self._slots.get(name) if isinstance(name, str) else None
         if slot is None or not word.machine or slot.table.remote != word.machine:
@@ -85,6 +97,8 @@ class Joining:
 
     def _answer(self, slot: Slot, word: Word, now: float) -> dict[str, Any]:
         run = slot.run
+        if isinstance(runs := word.fields.get("runs"), int):
+            return self._of_a_running(runs, slot, word, now)
         if run is None or not isinstance(child := run.child, Away) or child.status is not None or slot.stopping:
             if run is not None and isinstance(run.child, Away):
                 self._note_end(run.child, word)
@@ -102,6 +116,17 @@ class Joining:
             child.joined, run.pulse = word.number, health.Pulse.begun(now)
         past = {"restarts": slot.restarts, "crashes": slot.history.quick}
         return {"inst": child.inst, "wiring": {**self._wiring.wiring_elsewhere(slot.table), **past}}
+
+    def _of_a_running(self, runs: int, slot: Slot, word: Word, now: float) -> dict[str, Any]:
+        """`hangs: INST` to have it ended: nobody waits for it, or it has been silent beside a `join` that is not."""
+        run = slot.run
+        if run is None or not isinstance(child := run.child, Away) or child.status is not None:
+            return {"hangs": runs}
+        wanted = (runs, word.number) == (child.inst, child.joined)
+        if (wanted and not health.hang(run.pulse, now)) or now - child.told > SERIES_S:
+            child.unwell_since = now
+        child.told = now
+        return {"hangs": runs} if now - child.unwell_since > HUNG_S else {"runs": runs}
 
     def _note_end(self, child: Away, word: Word) -> bool:
         ended = word.fields.get("ended")

@@ -260,10 +260,13 @@ def test_a_stage_on_another_machine_with_loss_and_a_cut(machines: Machines) -> N
     os.kill(machines.tellers()[-1], signal.SIGKILL)  # is started again over there, as the supervisor here wants it
     machines.until(lambda: len(machines.tellers()) == 2)
     machines.until(lambda: machines.teller()[0] == "live")
+    os.kill(machines.tellers()[-1], signal.SIGSTOP)  # its `join` is heard and it is not: it hangs
+    machines.until(lambda: len(machines.tellers()) == 3, 40)
+    machines.until(lambda: machines.teller()[0] == "live")
     machines.run.kill()
     machines.run.wait()
     machines.supervise()  # another one: it tells what is left of the old one's to stop, and has a stage of its own
-    machines.until(lambda: len(machines.tellers()) == 3)
+    machines.until(lambda: len(machines.tellers()) == 4)
     machines.until(lambda: machines.teller()[0] == "live")
     machines.run.send_signal(signal.SIGTERM)
     assert machines.run.wait(10) == 0, machines.log()

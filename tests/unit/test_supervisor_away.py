@@ -14,7 +14,7 @@ from pipeline.bus import codec, curve
 from pipeline.bus.libzmq import new_pair
 from pipeline.config.tables import CurveTable, Pipeline, StageTable
 from pipeline.supervisor import health
-from pipeline.supervisor.away import ALONE_S, Away, Joining, judge_away
+from pipeline.supervisor.away import ALONE_S, HUNG_S, Away, Joining, judge_away
 from pipeline.supervisor.control import Control, Word
 from pipeline.supervisor.hearing import Hearing
 from pipeline.supervisor.loop import Loop
@@ -159,6 +159,34 @@ def test_its_silence_is_said_and_it_is_kept(rig: Rig) -> None:
     judge(6.0 + health.BEAT_S + 0.1)
     assert "nothing is heard of hall" in told.states[-1][1]
     assert rig.child.reap() is None
+
+
+def test_one_that_hangs_is_ended_and_one_behind_a_cut_is_not(rig: Rig) -> None:
+    told, run = Told(), rig.slot.run
+    assert run is not None
+    rig.join(0.0)
+    run.pulse.live(0.0)
+    assert rig.join(0.5, runs=1)["runs"] == 1
+    cut_ends = 20.0  # until then neither is heard
+    for half in range(int(2 * health.BEAT_S), int(2 * HUNG_S)):
+        assert rig.join(cut_ends + half / 2, runs=1)["runs"] == 1
+    judge_away(rig.slot, run, rig.child, cut_ends + HUNG_S, told)  # type: ignore[arg-type]
+    assert told.states[-1] == ("degraded", "it hangs on hall, and is ended and started again there")
+    for late in (0.5, 1.0, 1.5, 2.0, 2.5, 3.0):
+        answer = rig.join(cut_ends + HUNG_S + late, runs=1)
+    assert answer["hangs"] == 1
+    rig.join(40.0, ended={"inst": 1, "status": -6})
+    assert rig.child.reap() == -6
+    assert rig.join(40.5, runs=1)["hangs"] == 1, "nobody waits for it any more"
+
+
+def test_one_that_beats_may_run_for_ever(rig: Rig) -> None:
+    rig.join(0.0)
+    assert rig.slot.run is not None
+    rig.slot.run.pulse.live(0.0)
+    for second in range(100):
+        rig.slot.run.pulse.last_beat = float(second)
+        assert rig.join(second + 0.5, runs=1)["runs"] == 1
 
 
 def test_machines_speak_for_their_own_stages_only(rig: Rig, tmp_path: Path) -> None:
