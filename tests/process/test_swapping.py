@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from pipeline import Audio
 from tests.rig.machine import ROOT, Machine
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(240)]
@@ -49,6 +51,17 @@ stages:
 """
 
 
+SEAM_NS = 2_000_000
+"""By so much the times of two blocks may differ that follow each other."""
+
+
+def seams_of_through(machine: Machine) -> list[int]:
+    """ns missing or heard twice between the blocks that the reader of the swapped stage was given and passed on."""
+    said = [m for stamp, m in machine.heard if stamp.src == "through" and isinstance(m, Audio) and m.replay is None]
+    ends = [(audio.t or 0, (audio.t or 0) + audio.duration_ns) for audio in said]
+    return [abs(later[0] - sooner[1]) for sooner, later in pairwise(ends)]
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "mine.py").write_text(STAGES)
@@ -66,15 +79,7 @@ def test_stages_are_swapped_taken_back_and_reloaded_while_it_talks(folder: Path)
             machine.until(lambda: swap.poll() is not None)
             assert swap.communicate() == ("frontend: done\n", None)
         assert machine.processes()["frontend"] != before["frontend"]
-        machine.until(
-            lambda: [
-                e
-                for e in machine.events("replayed", stream="voice")
-                if e.inst == machine.connection()["insts"]["frontend"]
-            ]
-        )
-        lost = [e.body["lost_ms"] for e in machine.events("replayed", stream="voice") if e.src == "frontend"]
-        assert lost[-1] == 0, "nobody who reads it misses a block"
+        assert max(seams_of_through(machine)) < SEAM_NS, "nobody who reads it misses a block, or hears one twice"
         assert {name: pid for name, pid in machine.processes().items() if name != "frontend"} == {
             name: pid for name, pid in before.items() if name != "frontend"
         }
