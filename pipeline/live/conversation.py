@@ -10,13 +10,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.live import messages as m
-from pipeline.live import turns as t
 from pipeline.live.activities import ClientVad
 from pipeline.live.budget import Budget, BudgetOptions, local_day
 from pipeline.live.calls import Calls, Result
 from pipeline.live.capping import Capping
 from pipeline.live.course import Course
-from pipeline.live.effects import Dial, Effect, HangUp, Note, Save, SendContext, SendText, Trim
+from pipeline.live.effects import Dial, Effect, HangUp, Note, Save, SendContext, Trim
 from pipeline.live.functions import Functions
 from pipeline.live.kept import Block, KeptVoice
 from pipeline.live.memory import Memory
@@ -25,6 +24,7 @@ from pipeline.live.parts import Parts
 from pipeline.live.pauses import PAUSE_NS
 from pipeline.live.stay import Stay
 from pipeline.live.tending import Tending
+from pipeline.live.texts import Texts
 from pipeline.live.uplink import RECENT_NS, Uplink
 
 _NS = 1_000_000_000
@@ -72,6 +72,7 @@ class Conversation:
         )
         self.want = self._tending.want
         self._stay = Stay(parts, self._course, self._calls, self._tending, self.kept)
+        self._texts = Texts(parts, self._course)
         self._capping = Capping(parts, self._course, self.want)
         self._opening = Opening(parts, self._course, self.want, opens)
         self.told = False
@@ -109,6 +110,7 @@ class Conversation:
             effects.append(self._course.tell_visit(open_=True))
             if (turn := self.memory.open_turn) is not None:
                 effects += self._course.restored(now_ns, turn)
+            effects += self._texts.restored(now_ns)
         return effects
 
     def voice(self, now_ns: int, block: Block, *, again: bool = False) -> list[Effect]:
@@ -157,7 +159,9 @@ class Conversation:
             return []
         before = self._opening.opened() if shut else []
         effects, greeted = self._stay.arrives(now_ns)
-        return before + effects + self._text(now_ns, self._greeting, "greeting") if greeted else effects
+        if not greeted:
+            return effects
+        return [*before, *effects, *self._texts.given(now_ns, self._greeting, "greeting", connected=self.connected)]
 
     def visitor_left(self, now_ns: int) -> list[Effect]:
         """The visitor has left."""
@@ -183,12 +187,14 @@ class Conversation:
         """The frontend is sure that the person speaks over the answer."""
         return self._course.barge_in(now_ns)
 
-    def text_in(self, now_ns: int, text: str) -> list[Effect]:
-        """Somebody typed `text`."""
+    def text_in(self, now_ns: int, text: str, name: str = "") -> list[Effect]:
+        """Somebody typed `text`. `name`: by which it is known when it is told again."""
+        if self._texts.known(name):
+            return []
         if self._capping.closed:
             return self._capping.refuse(now_ns)
         self._opening.by_person()
-        return self._stay.somebody(now_ns) + self._text(now_ns, text, "text")
+        return [*self._stay.somebody(now_ns), *self._texts.given(now_ns, text, "text", connected=self.connected)]
 
     def heard(self, now_ns: int, epoch: int, at: int) -> list[Effect]:
         """Playback has heard the speaker up to `at` of `epoch`."""
@@ -231,8 +237,7 @@ class Conversation:
             self.memory.forget_handle()
         effects = self._course.line_up(now_ns, seeded=bool(context))
         effects += [SendContext(context)] if context else []
-        self.turns.line_up()
-        effects += [SendText(text)] if (text := self.turns.next_text()) else []
+        effects += self._texts.line_up()
         return effects + self._calls.line_up(now_ns, resumed=resumed) + self._course.rest_of_answer()
 
     def cap_line(self, now_ns: int, capped_s: float) -> None:
@@ -320,8 +325,8 @@ class Conversation:
         stalled = self.turns.tick(now_ns, connected=self.connected, playing=playing)
         effects += self._course.changes(stalled, now_ns)
         effects += self._stay.tick(now_ns, playing=playing)
-        if self.connected and not playing and (text := self.turns.next_text()):
-            effects.append(SendText(text))
+        if self.connected and not playing:
+            effects += self._texts.next()
         self._course.quiet(now_ns, connected=self.connected)
         if self.uplink.ended_sent and not self._said_end:
             self._said_end, self._last_ns = True, now_ns
@@ -337,9 +342,3 @@ class Conversation:
     def owed(self) -> bool:
         """Somebody speaks, or waits for an answer."""
         return self._tending.owed
-
-    # Inside
-
-    def _text(self, now_ns: int, text: str, kind: t.Kind) -> list[Effect]:
-        effects = self._course.changes(self.turns.text_sent(now_ns, text, kind), now_ns)
-        return [*effects, SendText(text)] if self.connected else effects

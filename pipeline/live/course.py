@@ -134,8 +134,10 @@ class Course:
         return effects
 
     def keep_turn(self) -> None:
-        """Have the memory know the turn under way: its answer is owed, whoever gives it."""
+        """Have the memory know the turn under way, and what was typed behind it: answers are owed, whoever gives
+        them."""
         turn = self._parts.turns.turn
+        self._parts.memory.texts = [each.text for each in self._parts.turns.waiting if each.kind == "text"]
         if turn is None:
             self._parts.memory.open_turn = None
             return

@@ -237,7 +237,7 @@ class Session(Stage):
     def on_text_in(self, event: Event) -> None:
         """Somebody typed."""
         if text := str(event.body.get("text") or "").strip():
-            self._do(self._talk.text_in(self.now_ns(), text))
+            self._do(self._talk.text_in(self.now_ns(), text, str(event.body.get("id") or "")))
 
     def on_image_in(self, event: Event) -> None:
         """A picture of what there is to see."""

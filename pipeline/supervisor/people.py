@@ -13,6 +13,7 @@ from pipeline.supervisor.changes import Changes, Unfit, table_of
 from pipeline.supervisor.control import Word
 from pipeline.supervisor.settings import Settings, is_percent
 from pipeline.supervisor.supervisor import Supervisor
+from pipeline.supervisor.telling import TEXT_S
 
 TEXT_LENGTH = 10_000
 NAME_LENGTH = 100
@@ -113,7 +114,9 @@ class People:
         text = fields.get("text")
         if not isinstance(text, str) or not text.strip() or len(text) > TEXT_LENGTH:
             raise Refused(f"expected a text of 1 to {TEXT_LENGTH} characters")
-        self._supervisor.telling.text(text)
+        telling = self._supervisor.telling
+        name = telling.text(text)
+        self._supervisor.loop.after(TEXT_S, lambda: telling.text_over(name))
         return {}
 
     def _play(self, fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,6 +17,8 @@ from pipeline.supervisor.slot import Slot
 
 BAD = ("degraded", "failed")
 """States whose beginning is a warning, and whose end is worth a line. Deaths and restarts have events of their own."""
+TEXTS, TEXT_S = 8, 60.0
+"""So many texts are told again to a session that comes, for so long; the oldest goes first."""
 
 log = structlog.get_logger()
 
@@ -27,6 +30,7 @@ class Telling:
         self._wiring, self._bus, self._slots = wiring, bus, slots
         self._connection: dict[str, Any] = {}
         self._verdict = ""
+        self._texts: list[str] = []
         self.on_state: Callable[[str, str, str], None] = lambda stage, state, reason: None
         """Called with each change that is told."""
         self.on_mute: Callable[[bool, str], None] = lambda muted, by: None
@@ -61,9 +65,21 @@ class Telling:
         self._verdict = line
         self._write_connection()
 
-    def text(self, text: str) -> None:
-        """Something that a person typed for the model."""
-        self._bus.event("text_in", {"text": text})
+    def text(self, text: str) -> str:
+        """Something that a person typed for the model. Sticky, for a session that is only just being replaced; returns
+        the name by which `text_over` ends that."""
+        name = str(time.time_ns())
+        if len(self._texts) == TEXTS:
+            self.text_over(self._texts[0])
+        self._texts.append(name)
+        self._bus.event("text_in", {"text": text, "id": name}, sticky=True, key=name)
+        return name
+
+    def text_over(self, name: str) -> None:
+        """Whoever has not heard of it by now need not."""
+        if name in self._texts:
+            self._texts.remove(name)
+            self._bus.release("text_in", name)
 
     def trigger(self, by: str) -> None:
         """Somebody wants to be listened to."""

@@ -102,6 +102,30 @@ def test_a_question_asked_while_the_service_is_away_for_8_seconds_is_answered_af
         service.kill()
 
 
+def test_what_was_typed_in_an_outage_is_answered_though_the_session_dies_before_and_after_it_heard(home: Path) -> None:
+    service = Service(home, f"{ROOT}/tests/rig/short_answers.yaml")
+    sets = ["stages.session.service=gemini", "stages.capture.lead_s=60"]
+    try:
+        with Machine(home, "demo.yaml", sets, service.environ) as machine:
+            machine.until(lambda: machine.events("connection", up=True) and machine.live(*STAGES))
+            service.kill()
+            machine.until(lambda: machine.events("connection", up=False))
+            assert machine.command("say", "one").returncode == 0
+            machine.until(lambda: machine.events("turn_started", kind="text"))
+            stopped = machine.kill("session", signal.SIGSTOP)
+            assert machine.command("say", "two").returncode == 0
+            machine.until(lambda: machine.processes().get("session") not in (None, stopped) and machine.live(*STAGES))
+            machine.kill("session")
+            assert machine.command("say", "three").returncode == 0
+            service.start()
+            machine.until(lambda: len(machine.events("turn_ended", kind="text", outcome="answered")) >= 3)
+            typed = [line["message"]["realtimeInput"] for line in service.log() if line["event"] == "in"
+                     and "text" in line["message"].get("realtimeInput", ())]  # fmt: skip
+            assert [each["text"] for each in typed] == ["one", "two", "three"]
+    finally:
+        service.kill()
+
+
 def test_a_killed_supervisor_leaves_nothing_behind(home: Path) -> None:
     with Machine(home, "demo.yaml") as machine:
         machine.until(lambda: machine.events("audible"))

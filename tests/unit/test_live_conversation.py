@@ -515,3 +515,34 @@ def test_texts_given_before_an_answer_begins_share_it() -> None:
     talk.says(m.MachineSaid("Both."), SECOND, m.GenerationComplete(), m.TurnComplete())
     assert [body["outcome"] for body in talk.told("turn_ended")] == ["answered", "answered"]
     assert not talk.core.turns.open, "nothing is owed that would be asked again"
+
+
+def test_what_was_typed_while_no_line_was_there_outlives_a_kill_and_is_answered_in_its_order() -> None:
+    talk = Talk()
+    for number, text in enumerate(("first", "second", "third")):
+        talk.do(talk.core.text_in(talk.now, text, f"n{number}"))
+    after = Talk(talk.killed(), now=talk.now + S)
+    after.do(after.core.text_in(after.now, "third", "n2"))  # told again by who keeps it for a session that comes late
+    after.do(after.core.text_in(after.now, "fourth", "n3"))
+    asked = sent(after.up())
+    for _ in range(4):
+        after.says(m.MachineSaid("So."), SECOND, m.GenerationComplete(), m.TurnComplete())
+        after.done.clear()
+        after.hears(after.core.downlink.epochs.epoch, after.core.downlink.epochs.at)
+        after.wait(1.5)
+        asked += sent(after.done)
+    assert asked == [fx.SendText(text) for text in ("first", "second", "third", "fourth")]
+    assert not after.core.turns.open
+    last = Talk(after.killed(), now=after.now + S)
+    assert not last.core.turns.open, "nothing is asked again"
+
+
+def test_what_a_visitor_typed_is_not_answered_to_the_next() -> None:
+    talk = Talk()
+    for text in ("first", "second"):
+        talk.do(talk.core.text_in(talk.now, text, text))
+    talk.do(talk.core.visitor_left(talk.now))
+    after = Talk(talk.killed(), now=talk.now + S)
+    after.do(after.core.text_in(after.now, "second", "second"))
+    assert sent(after.up()) == []
+    assert "second" not in talk.saved.replace('"texts_taken": ["first", "second"]', "")
