@@ -24,7 +24,8 @@ def run(args: argparse.Namespace) -> int:
     pipeline = changing.configuration(run_dir)
     if pipeline is None:
         return exits.CONFIG
-    reply = running.command(args, "reload", tables=[asdict(stage) for stage in pipeline.stages])
+    tables = [asdict(stage) for stage in pipeline.stages]
+    reply = running.command(args, "reload", tables=tables, machine=pipeline.machine())
     if reply is None:
         return running.FAILED
     for what in ("removed", "added"):
@@ -35,4 +36,6 @@ def run(args: argparse.Namespace) -> int:
         print(f"{name}: {outcome or 'not done yet; see `voice-pipeline status`'}")
     if not any(reply[what] for what in ("removed", "added", "changed")):
         print("no stage has changed")
+    if later := ", ".join(reply["later"]):
+        print(f"{later}: changed in the file, taken up when the whole pipeline is started again")
     return 0 if all(outcome == "done" for outcome in said.values()) else running.FAILED

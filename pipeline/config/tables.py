@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pipeline.config.kinds import Range
+from pipeline.config.kinds import Range, written
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,10 @@ class Pipeline:
     """What `--set` laid over the file."""
     settings: tuple[Setting, ...] = field(default=(), repr=False)
     """Every value with its origin, defaults included."""
+
+    def machine(self) -> dict[str, Any]:
+        """What holds for all stages, as it would be written: it is settled when the pipeline is started."""
+        return {key: written(getattr(self, key)) for key in ("name", "language", "log", "curve", "budget_ms")}
 
     def stage(self, name: str) -> StageTable:
         """The stage of this name. Raises KeyError."""

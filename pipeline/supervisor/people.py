@@ -89,15 +89,18 @@ class People:
         return {}
 
     def _reload(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        tables = fields.get("tables")
+        tables, machine = fields.get("tables"), fields.get("machine")
         if not isinstance(tables, list) or not tables:
             raise Refused("expected the tables of all stages")
+        settled = self._supervisor.wiring.pipeline.machine()
+        later = [key for key in settled if isinstance(machine, dict) and machine.get(key) != settled[key]]
         try:
             found = self._changes.reload([table_of(table) for table in tables])
         except Unfit as error:
             raise Refused(str(error)) from error
         names = {"added": found.added, "changed": found.changed}
-        return {"removed": list(found.removed), **{key: [table.name for table in it] for key, it in names.items()}}
+        told = {key: [table.name for table in tables] for key, tables in names.items()}
+        return {"removed": list(found.removed), **told, "later": later}
 
     def _mute(self, muted: bool) -> dict[str, Any]:
         self._settings.muted = muted

@@ -97,10 +97,11 @@ def test_stages_are_swapped_taken_back_and_reloaded_while_it_talks(folder: Path)
         config.write_text(good + "  extra: {use: 3}\n")
         assert machine.command("reload").returncode == 78
         pids = machine.processes()
-        config.write_text(good.replace('{use: "mine:Through",', '{use: "mine:Through", db: 3,'))
+        config.write_text("budget_ms: 200" + good.replace('{use: "mine:Through",', '{use: "mine:Through", db: 3,'))
         done = machine.command("reload")
         assert done.returncode == 0, done.stdout + done.stderr
         assert "through: done" in done.stdout
+        assert "budget_ms: changed in the file, taken up when the whole pipeline is started again" in done.stdout
         machine.pump()
         assert machine.processes()["through"] != pids["through"]
         assert machine.processes()["session"] == pids["session"], "what did not change is left alone"
