@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
+
+from pipeline.supervisor.failing import Failing
 
 Code = Literal[
     "ok",
@@ -15,6 +17,7 @@ Code = Literal[
     "stopping",
     "stage_failing",
     "muted",
+    "sound_server_gone",
     "microphone_gone",
     "deaf",
     "microphone_silent",
@@ -35,10 +38,14 @@ REASONS: Final[dict[Code, tuple[str, str]]] = {
     "starting": ("starting", ""),
     "stage_failing": ("a stage is failing", "see its last words in the log; voice-pipeline restart STAGE"),
     "muted": ("muted", "voice-pipeline unmute"),
-    "microphone_gone": ("microphone gone", "plug it in; voice-pipeline devices"),
-    "deaf": ("microphone or speaker deaf", "see that both are switched on, and the ones people use"),
+    "sound_server_gone": (
+        "sound server gone",
+        "restart it: systemctl --user restart pipewire-pulse (or pulseaudio); voice-pipeline doctor",
+    ),
+    "microphone_gone": ("microphone gone", "see its plug; `voice-pipeline devices` lists those that are there"),
+    "deaf": ("microphone or speaker deaf", "see that both are switched on, turned up, and the ones people use"),
     "microphone_silent": ("microphone silent", "switch it on, unmute it in the mixer"),
-    "speaker_gone": ("speaker gone", "plug it in; voice-pipeline devices"),
+    "speaker_gone": ("speaker gone", "see its plug; `voice-pipeline devices` lists those that are there"),
     "key_refused": ("key refused", "set a valid GOOGLE_API_KEY and start again"),
     "clock_wrong": ("clock wrong", "timedatectl set-ntp true"),
     "quota": ("quota used up", "raise it in the service's console, or wait"),
@@ -65,14 +72,28 @@ FAILURES: Final[dict[str, Code]] = {
     "rate": "quota",
 }
 """Kinds of a failed connection that are no outage."""
+ITS_OWN: Final = "its own fault: it is tried again by itself; if it lasts, see the service's status page"
+HEADS: Final[dict[str, tuple[str, str]]] = {
+    "internal": ("service out of order", ITS_OWN),
+    "unavailable": ("service out of order", ITS_OWN),
+    "closed": ("service out of order", ITS_OWN),
+    "invalid": ("service refuses this session", ""),
+    "model": ("service refuses this session", ""),
+    "exhausted": ("service refuses this session", ""),
+}
+"""Kinds of a failed connection for which other words fit better, and another remedy."""
 
 FAILING_S: Final = 1.5
-"""A required stage away, or a device lost, for longer is worth a word; a restart takes a tenth of it."""
-OFTEN, OFTEN_S = 3, 30.0
-"""So many restarts in so long are a failing stage, however quickly each was over."""
+"""A device lost for longer is worth a word; to replace its stage takes a tenth of it."""
+DIAL_S: Final = 4.0
+"""A session that has said nothing of its line for so long gets none."""
 SOON_S, IN_A_ROW = 3.0, 3
 """So many answers in a row cut so soon after their first sound: it is its own voice that cuts them."""
+UNANSWERED: Final = 2
+"""So many questions in a row that the service heard and left: the line is up, and of no use."""
 DISK: Final = ("No space left", "disk is full", "Read-only file system", "disk I/O error", "database or disk is full")
+SOUND: Final = "sound server"
+FROZEN: Final = "the sound server does not answer"
 _NS: Final = 1_000_000_000
 
 
@@ -111,19 +132,31 @@ class Verdict:
         }
 
 
+class Found(NamedTuple):
+    """A reason, what is said of it, and a head and a remedy of its own."""
+
+    code: Code
+    said: str = ""
+    remedy: str = ""
+    head: str = ""
+
+
 class Watch:
     """Keeps what the verdict needs. `required`: the stages without which the pipeline is nothing."""
 
     def __init__(self, now_ns: int, required: Mapping[str, bool]) -> None:
         self._required = required
+        self._failing = Failing(required)
         self._states: dict[str, tuple[str, str]] = {}
         self._degraded_ns: dict[str, int] = {}
-        self._away_ns: dict[str, int] = {}
-        self._deaths: list[tuple[int, str]] = []
         self._connection: Mapping[str, Any] = {}
+        self._new_session = True
+        self._dials_ns: int | None = None
+        """Since when the session, new, has been looking for its first line."""
         self._hearing: Mapping[str, Any] = {}
         self._mute: Mapping[str, Any] = {}
-        self._cut_soon = 0
+        self._volume = 100
+        self._cut_soon = self._unanswered = 0
         self._audible_ns: int | None = None
         self._heard_ns: int | None = None
         self._answered_ns: int | None = None
@@ -133,28 +166,28 @@ class Watch:
 
     def stage(self, now_ns: int, name: str, state: str, reason: str) -> None:
         """How a stage is, each change."""
-        before = self._states.get(name, ("", ""))[0]
+        self._failing.stage(now_ns, name, state, reason)
         self._states[name] = (state, reason)
         if state == "degraded":
             self._degraded_ns.setdefault(name, now_ns)
         elif state != "starting" and state != "primed":  # the next one may find no device either
             self._degraded_ns.pop(name, None)
-        if state in ("restarting", "starting", "primed", "failed"):
-            self._away_ns.setdefault(name, now_ns)
-        else:
-            self._away_ns.pop(name, None)
-        if state == "restarting" and before != state:
-            self._deaths = [*self._deaths[-20:], (now_ns, name)]
+        if name == "session" and state in ("restarting", "starting", "primed"):
+            self._new_session, self._dials_ns = True, None
+        elif name == "session" and state == "waiting" and self._new_session:
+            self._new_session, self._dials_ns = False, now_ns
 
     def event(self, now_ns: int, name: str, body: Mapping[str, Any]) -> None:
         """An event of a stage or of the supervisor; those that say nothing here are ignored."""
         match name:
             case "connection":
-                self._connection = body
+                self._connection, self._dials_ns = body, None
             case "hearing":
                 self._hearing = body
             case "mute":
                 self._mute = body
+            case "volume":
+                self._volume = body.get("percent", 100)
             case "speech_ended":
                 self._heard_ns = now_ns
             case "audible":
@@ -162,76 +195,99 @@ class Watch:
             case "interrupted" | "barge_in" if body.get("verdict", "confirmed") == "confirmed":
                 self._was_cut(now_ns)
             case "turn_ended" if body.get("outcome") == "answered":
-                self._answered_ns, self._cut_soon = now_ns, 0
+                self._answered_ns, self._cut_soon, self._unanswered = now_ns, 0, 0
+            case "turn_ended" if body.get("reason") == "stalled":
+                self._unanswered += 1
 
     def verdict(self, now_ns: int) -> Verdict:
         """The verdict now."""
-        code, said = self._judge(now_ns)
-        if code != self._code:
-            self._code, self._since_ns = code, now_ns
-        words, remedy = REASONS[code]
-        words = f"{words}: {said}" if said else words
-        return Verdict(code, words, remedy, self._since_ns, self._heard_ns, self._answered_ns)
+        found = self._judge(now_ns)
+        if found.code != self._code:
+            self._code, self._since_ns = found.code, now_ns
+        head, remedy = REASONS[found.code]
+        words = ": ".join(part for part in (found.head or head, found.said) if part)
+        remedy = found.remedy or remedy
+        return Verdict(found.code, words, remedy, self._since_ns, self._heard_ns, self._answered_ns)
 
-    def _judge(self, now_ns: int) -> tuple[Code, str]:
+    def _judge(self, now_ns: int) -> Found:
         if self.stopping:
-            return "stopping", ""
-        return next(filter(None, (self._of_stages(now_ns), self._of_line(), self._of_rest())), ("ok", ""))
+            return Found("stopping")
+        looks = (self._of_stages, self._of_sound, self._of_line, self._of_rest)
+        return next(filter(None, (look(now_ns) for look in looks)))
 
-    def _of_stages(self, now_ns: int) -> tuple[Code, str] | None:
-        if failing := self._failing(now_ns):
-            return "stage_failing", failing
+    def _of_stages(self, now_ns: int) -> Found | None:
+        if fault := self._failing.fault(now_ns):
+            return Found("stage_failing", fault.words, fault.remedy)
         if self._mute.get("muted"):
-            return "muted", f"by {self._mute.get('by') or 'command'}"
-        _, reason = self._states.get("capture", ("", ""))
+            return Found("muted", f"by {self._mute.get('by') or 'command'}")
+        return None
+
+    def _of_sound(self, now_ns: int) -> Found | None:
+        ear, mouth = self._lost(now_ns, "capture"), self._lost(now_ns, "playback")
+        if FROZEN in ear or FROZEN in mouth:
+            return Found("sound_server_gone", "it does not answer", head="sound server frozen")
+        if SOUND in ear and SOUND in mouth:
+            return Found("sound_server_gone", "microphone and speaker have none to talk to")
         heard = self._hearing.get("verdict", "ok")
-        if self._lost(now_ns, "capture"):
-            return ("microphone_silent" if "zeros" in reason else "microphone_gone"), reason
+        if ear:
+            return Found("microphone_silent" if "zeros" in ear else "microphone_gone", ear)
         if heard in ("deaf", "silent"):
-            return ("deaf" if heard == "deaf" else "microphone_silent"), str(self._hearing.get("reason", ""))
-        _, reason = self._states.get("playback", ("", ""))
-        return ("speaker_gone", reason) if self._lost(now_ns, "playback") else None
+            said = str(self._hearing.get("reason", ""))
+            return Found("deaf" if heard == "deaf" else "microphone_silent", said)
+        if mouth:
+            return Found("speaker_gone", mouth)
+        if self._volume == 0:
+            return Found("muted", "the speaker's volume is 0", "voice-pipeline volume 70")
+        return None
 
-    def _of_line(self) -> tuple[Code, str] | None:
+    def _of_line(self, now_ns: int) -> Found | None:
+        if self._dials_ns is not None and now_ns - self._dials_ns > DIAL_S * _NS:
+            return Found("service_unreachable", f"{self._states['session'][1]} for more than {DIAL_S:g} s")
         if self._connection and not self._connection.get("up"):
-            reason = str(self._connection.get("reason", ""))
-            if reason == "capped":
-                return "capped", self._states.get("session", ("", ""))[1]
-            if reason == "untriggered":
-                return "waiting_for_trigger", ""
-            if reason != "idle":
-                return FAILURES.get(str(self._connection.get("kind")), "service_unreachable"), reason
-        elif not self._connection and "session" in self._states:
-            return "starting", self._states["session"][1]
-        return ("starting", "") if self._required.keys() - self._states.keys() else None
+            return self._of_no_line(self._connection)
+        if not self._connection and "session" in self._states:
+            return Found("starting", self._states["session"][1])
+        if self._unanswered >= UNANSWERED:
+            words = f"it heard {self._unanswered} questions in a row and answered none"
+            return Found("service_unreachable", words, ITS_OWN, "service does not answer")
+        return Found("starting") if self._required.keys() - self._states.keys() else None
 
-    def _of_rest(self) -> tuple[Code, str] | None:
+    def _of_no_line(self, connection: Mapping[str, Any]) -> Found | None:
+        reason, kind = str(connection.get("reason", "")), str(connection.get("kind", ""))
+        if reason == "capped":
+            return Found("capped", self._states.get("session", ("", ""))[1].removeprefix("capped: "))
+        if reason == "untriggered":
+            return Found("waiting_for_trigger")
+        if reason == "idle":
+            return None
+        remedy = str(connection.get("remedy") or "")
+        head, own = HEADS.get(kind, ("", ""))
+        code = FAILURES.get(kind, "service_unreachable")
+        return Found(code, reason.removesuffix(f"; {remedy}"), remedy or own, head)
+
+    def _of_rest(self, now_ns: int) -> Found:
         if self._cut_soon >= IN_A_ROW:
-            return "hearing_itself", f"{self._cut_soon} answers in a row were cut within {SOON_S:g} s"
+            return Found("hearing_itself", f"{self._cut_soon} answers in a row were cut within {SOON_S:g} s")
         state, reason = self._states.get("session", ("", ""))
         if state == "degraded" and any(word in reason for word in DISK):
-            return "disk_full", reason
-        return ("simulator", "") if self._connection.get("service") == "simulator" else None
+            return Found("disk_full", reason)
+        if self._connection.get("service") == "simulator":
+            return Found("simulator")
+        return Found("ok", head=self._but())
 
-    def _failing(self, now_ns: int) -> str:
-        for name, since_ns in self._away_ns.items():
-            state, reason = self._states[name]
-            if not self._required.get(name, True) or (state in ("starting", "primed") and not self._died(name)):
-                continue
-            if state == "failed" or now_ns - since_ns > FAILING_S * _NS:
-                return f"{name}: {reason}" if reason else name
-        recent = [
-            name for at_ns, name in self._deaths if now_ns - at_ns < OFTEN_S * _NS and self._required.get(name, True)
-        ]
-        often = next((name for name in recent if recent.count(name) >= OFTEN), "")
-        return f"{often}: restarted {recent.count(often)} times in {OFTEN_S:g} s" if often else ""
+    def _but(self) -> str:
+        """What is worth a word though nobody is kept from talking."""
+        ill = {name: said for name, (state, said) in self._states.items() if state in ("degraded", "failed")}
+        known = ("capture", "playback")  # being replaced just now
+        parts = [f"{name}: {said}" if said else name for name, said in ill.items() if name not in known]
+        return f"ok, but {'; '.join(parts)}" if parts else ""
 
-    def _lost(self, now_ns: int, name: str) -> bool:
+    def _lost(self, now_ns: int, name: str) -> str:
+        """Why a device is gone; empty while it is there, or is just being replaced."""
         since_ns = self._degraded_ns.get(name)
-        return since_ns is not None and now_ns - since_ns > FAILING_S * _NS
-
-    def _died(self, name: str) -> bool:
-        return any(name == dead for _, dead in self._deaths)
+        if since_ns is None or now_ns - since_ns <= FAILING_S * _NS:
+            return ""
+        return self._states[name][1] or "no reason given"
 
     def _was_cut(self, now_ns: int) -> None:
         if self._audible_ns is not None and now_ns - self._audible_ns < SOON_S * _NS:

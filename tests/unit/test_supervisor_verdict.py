@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.supervisor import health
 from pipeline.supervisor.verdict import REASONS, Code, Watch
 
 pytestmark = pytest.mark.unit
@@ -50,8 +51,21 @@ def crashes(watch: Watch, now: int) -> None:
         watch.stage(now, "frontend", "live", "")
 
 
+def server_gone(watch: Watch, now: int) -> None:
+    for name in ("capture", "playback"):
+        watch.stage(now, name, "degraded", "no sound server and no card")
+
+
+def left(watch: Watch, now: int) -> None:
+    for _ in range(2):
+        watch.event(now, "turn_ended", {"outcome": "empty", "reason": "stalled"})
+
+
 INJECTED: list[tuple[Code, str, Callable[[Watch, int], None]]] = [
     ("muted", "by command", event("mute", muted=True, by="command")),
+    ("muted", "volume is 0", event("volume", percent=0)),
+    ("sound_server_gone", "none to talk to", server_gone),
+    ("sound_server_gone", "does not answer", state("capture", "degraded", "the sound server does not answer: restart")),
     ("microphone_gone", "Jabra is gone", state("capture", "degraded", "Jabra is gone: plug it in again")),
     ("microphone_silent", "zeros", state("capture", "degraded", "exact zeros for 3 s")),
     ("microphone_silent", "zeros", event("hearing", verdict="silent", reason="zeros for 3 s")),
@@ -62,6 +76,8 @@ INJECTED: list[tuple[Code, str, Callable[[Watch, int], None]]] = [
     ("service_unreachable", "no route", down(reason="no route to host", kind="network")),
     ("key_refused", "401", down(reason="401 bad key", kind="key")),
     ("quota", "quota", down(reason="1011 quota", kind="quota")),
+    ("service_unreachable", "2 questions", left),
+    ("service_unreachable", "out of order", down(reason="1011 internal", kind="internal")),
     ("capped", "8.00 USD", down(reason="capped")),
     ("clock_wrong", "not yet valid", down(reason="certificate not yet valid", kind="clock")),
     ("disk_full", "No space left", state("session", "degraded", "memory is not kept: No space left on device")),
@@ -84,12 +100,13 @@ def test_each_reason_is_named_with_its_remedy_and_goes_when_it_is_mended(
     verdict = watch.verdict(12 * S)
     assert verdict.code == code
     assert words in verdict.words
-    assert verdict.remedy == REASONS[code][1] != ""
-    assert (verdict.since_ns, watch.verdict(20 * S).since_ns) == (verdict.since_ns, verdict.since_ns)
+    assert verdict.remedy
+    assert (verdict.since_ns, watch.verdict(14 * S).since_ns) == (verdict.since_ns, verdict.since_ns)
     assert verdict.since_ns in (11 * S, 12 * S)
     for name in STAGES:
         watch.stage(30 * S, name, "live", "")
     watch.event(30 * S, "mute", {"muted": False})
+    watch.event(30 * S, "volume", {"percent": 70})
     watch.event(30 * S, "hearing", {"verdict": "ok"})
     watch.event(30 * S, "connection", {"up": True, "service": "gemini"})
     watch.event(30 * S, "turn_ended", {"outcome": "answered"})
@@ -109,6 +126,62 @@ def test_a_quick_restart_is_no_failure_and_a_slow_one_is() -> None:
     assert watch.verdict(13 * S).code == "stage_failing"
     watch.stage(14 * S, "frontend", "live", "")
     assert watch.verdict(14 * S).code == "ok"
+
+
+def test_a_hang_is_named_at_once_for_it_was_silent_before() -> None:
+    watch = machine()
+    watch.stage(10 * S, "frontend", "restarting", health.hang(health.Pulse(None, 0.0, 0.0), 2.1))
+    verdict = watch.verdict(10 * S)
+    assert verdict.words == "a stage is failing: frontend hangs: no beat for 2.1 s"
+    assert verdict.remedy.endswith("voice-pipeline restart frontend")
+    watch.stage(11 * S, "frontend", "starting", "")
+    assert watch.verdict(11 * S).words == verdict.words, "the next one is not there yet"
+    watch.stage(12 * S, "frontend", "live", "")
+    assert watch.verdict(12 * S).code == "ok"
+
+
+def test_a_crash_loop_is_over_when_it_has_lived_longer_than_between_its_deaths() -> None:
+    watch = machine()
+    for at_s in (10, 17, 24):
+        watch.stage(at_s * S, "frontend", "restarting", "crashed: ValueError: no")
+        watch.stage(at_s * S, "frontend", "live", "")
+    assert "restarted 3 times in 30 s: crashed: ValueError: no" in watch.verdict(25 * S).words
+    assert watch.verdict(34 * S).code == "stage_failing"
+    assert watch.verdict(35 * S).code == "ok"
+
+
+def test_a_restart_of_the_pipeline_does_not_hide_why() -> None:
+    watch = machine()
+    crashes(watch, 10 * S)
+    for name in STAGES:
+        watch.stage(11 * S, name, "stopping", "")
+        watch.stage(11 * S, name, "starting", "")
+    assert watch.verdict(12 * S).code == "stage_failing"
+
+
+def test_a_new_session_whose_line_does_not_come() -> None:
+    watch = machine()
+    watch.stage(10 * S, "session", "restarting", "killed by SIGKILL")
+    watch.stage(10 * S, "session", "starting", "")
+    watch.stage(10 * S, "session", "waiting", "connecting to gemini")
+    assert watch.verdict(13 * S).code == "ok", "a line that is changed in a second is no news"
+    assert watch.verdict(15 * S).words == "service unreachable: connecting to gemini for more than 4 s"
+    watch.event(16 * S, "connection", {"up": True, "service": "gemini"})
+    assert watch.verdict(16 * S).code == "ok"
+
+
+def test_the_remedy_of_a_failed_line_is_its_own() -> None:
+    watch = machine()
+    down(reason="401; check key_file: /key", remedy="check key_file: /key", kind="key")(watch, 10 * S)
+    verdict = watch.verdict(11 * S)
+    assert (verdict.words, verdict.remedy) == ("key refused: 401", "check key_file: /key")
+
+
+def test_what_keeps_nobody_from_talking_is_said_beside_ok() -> None:
+    watch = machine()
+    watch.stage(10 * S, "lamp", "failed", "no serial port")
+    verdict = watch.verdict(20 * S)
+    assert (verdict.code, verdict.words) == ("ok", "ok, but lamp: no serial port")
 
 
 def test_a_part_that_is_not_required_never_decides() -> None:
