@@ -89,7 +89,7 @@ class Course:
 
     def speech_ended(self, now_ns: int, at_t: int) -> list[Effect]:
         """The frontend heard speech end at `at_t` of the audio."""
-        changes = self._parts.turns.speech_ended(now_ns, at_t)
+        changes = self._parts.turns.speech_ended(now_ns, at_t, heard=self._parts.uplink.covers(at_t))
         effects = self.changes(changes, now_ns) if changes is not None else self.answered(at_t)
         self.keep_turn()
         return effects

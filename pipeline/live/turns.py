@@ -76,8 +76,9 @@ class Turns:
             return []
         return self._ask(Turn(0, "speech", now_ns, speech_open=True, speech_began_ns=now_ns), now_ns)
 
-    def speech_ended(self, now_ns: int, t: int) -> list[Change] | None:
-        """It ended, at `t` of the audio. None if it was what was left of a visitor who has left meanwhile."""
+    def speech_ended(self, now_ns: int, t: int, *, heard: bool = False) -> list[Change] | None:
+        """It ended, at `t` of the audio. None if it was what was left of a visitor who has left meanwhile. `heard`: an
+        answer covers it, or did."""
         for turn in [*reversed(self.waiting), self.turn]:
             if turn is not None and turn.speech_open:
                 turn.speech_open, turn.speech_ended_t, turn.since_ns = False, t, now_ns
@@ -88,6 +89,8 @@ class Turns:
             if turn is not None and turn.kind == "speech" and not turn.answering:
                 turn.speech_ended_t, turn.since_ns = t, now_ns
                 return self._first_audio(turn)
+        if heard:  # its end was taken for lost, and comes after the answer has begun: it asks for nothing more
+            return []
         return self._ask(Turn(0, "speech", now_ns, speech_ended_t=t), now_ns)  # its beginning was lost on the way
 
     def speech_lost(self, now_ns: int) -> None:

@@ -83,8 +83,7 @@ class Uplink:
         """Speech began at `t`; said again for the utterance under way when this stage comes back. False if it is an old
         one that is answered, or being answered."""
         self._hears_speech = True
-        covered_t = max(self.answered_t or 0, self._covered_t or 0)
-        if t + RETOLD_NS < covered_t:
+        if self.covers(t + RETOLD_NS):
             self._retold = t
             return False
         self._utterances.started(t, self.seen_t)
@@ -222,6 +221,10 @@ class Uplink:
         """An answer begins to come: it is to all that was sent, whose end is returned."""
         self._covered_t = self.sent_t
         return self.sent_t
+
+    def covers(self, t: int) -> bool:
+        """What ended at `t` is answered, or being answered."""
+        return t <= max(self.answered_t or 0, self._covered_t or 0)
 
     def place(self) -> int | None:
         """From where a line must be given voice: before the earliest utterance that is not answered yet."""

@@ -546,3 +546,19 @@ def test_what_a_visitor_typed_is_not_answered_to_the_next() -> None:
     after.do(after.core.text_in(after.now, "second", "second"))
     assert sent(after.up()) == []
     assert "second" not in talk.saved.replace('"texts_taken": ["first", "second"]', "")
+
+
+def test_an_end_of_speech_that_comes_after_its_answer_has_begun_opens_no_turn() -> None:
+    talk = Talk()
+    talk.up()
+    start_t = talk.now
+    talk.do(talk.core.speech_started(talk.now, start_t))
+    talk.now += S
+    talk.voice_to(talk.now)
+    end_t = talk.now - 100 * MS
+    talk.wait(1.5)  # the microphone is gone
+    talk.says(SECOND)
+    talk.do(talk.core.speech_ended(talk.now, end_t, start_t))  # and back
+    talk.says(m.GenerationComplete(), m.TurnComplete())
+    assert [body["outcome"] for body in talk.told("turn_ended")] == ["answered"]
+    assert not talk.core.turns.open, "nobody waits for anything"
