@@ -19,6 +19,11 @@ from pipeline.live.turns import Change, Turns
 
 DEADLINE_S = 120.0
 """A function whose stage says nothing for so long is answered for: its own deadline is shorter, so that is gone."""
+AWAY_S, STARTING_S = 3.0, 10.0
+"""A tools stage that has been away for so long, or starts for so long, is waited for no more: the person waits, too."""
+AT_WORK = ("live", "waiting", "degraded", "muted")
+GIVEN_UP = ("failed", "ended")
+"""States of a stage, in the supervisor's words."""
 SETTLED = 64
 """Calls that are remembered as answered: the service says some of them twice."""
 _NS = 1_000_000_000
@@ -63,6 +68,9 @@ class Calls:
         self._calls: dict[str, Call] = {}
         self._settled: deque[str] = deque(maxlen=SETTLED)
         self._up = False
+        self._stage = ""
+        """State of the tools stage; empty: nobody has said."""
+        self._away_ns: int | None = None
 
     @property
     def open(self) -> bool:
@@ -118,6 +126,15 @@ class Calls:
         taken: list[Effect] = [Unstick("tool_call", call_id), Tell("tool_taken", {"id": call_id})]
         return [*taken, *self._deliver(now_ns, call)]
 
+    def stage(self, now_ns: int, state: str) -> bool:
+        """How the tools stage is. True if it will not come back by itself."""
+        self._stage = state
+        if state in AT_WORK:
+            self._away_ns = None
+        elif self._away_ns is None:
+            self._away_ns = now_ns
+        return state in GIVEN_UP
+
     # The line
 
     def lost(self, turn: int | None, question: str) -> bool:
@@ -147,11 +164,22 @@ class Calls:
 
     def tick(self, now_ns: int) -> list[Effect]:
         """Time passes."""
-        late = [c for c in self._calls.values() if c.result is None and now_ns - c.began_ns > DEADLINE_S * _NS]
-        error = {"error": f"no answer from the function within {DEADLINE_S:.0f} s"}
-        return [effect for call in late for effect in self.result(now_ns, call.id, Result(error))]
+        waiting = [call for call in self._calls.values() if call.result is None]
+        words = f"no answer from the function within {DEADLINE_S:.0f} s"
+        if self._nobody_runs(now_ns):
+            words = "the functions of this machine cannot be run at the moment; say so, and help without them"
+        else:
+            waiting = [call for call in waiting if now_ns - call.began_ns > DEADLINE_S * _NS]
+        return [effect for call in waiting for effect in self.result(now_ns, call.id, Result({"error": words}))]
 
     # Inside
+
+    def _nobody_runs(self, now_ns: int) -> bool:
+        """Whoever runs the functions is gone, and not soon back."""
+        if self._away_ns is None:
+            return False
+        patience_s = STARTING_S if self._stage in ("starting", "primed") else AWAY_S
+        return self._stage in GIVEN_UP or now_ns - self._away_ns >= patience_s * _NS
 
     def _deliver(self, now_ns: int, call: Call) -> list[Effect]:
         if not self._up:

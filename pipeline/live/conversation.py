@@ -212,6 +212,10 @@ class Conversation:
         """The tools stage says what the model may call. A line that knows other functions is changed in a gap."""
         return [Dial()] if self.functions.declare(declarations) else []
 
+    def tools_stage(self, now_ns: int, state: str) -> list[Effect]:
+        """How the tools stage is, in the supervisor's words."""
+        return [Dial()] if self._calls.stage(now_ns, state) and self.functions.nobody_declares() else []
+
     def tool_result(self, now_ns: int, call_id: str, response: Mapping[str, Any], scheduling: str = "") -> list[Effect]:
         """A function has answered. `scheduling`: when the model may speak of it, in capitals."""
         self._last_ns = now_ns

@@ -36,6 +36,11 @@ class Functions:
         self.wait_until_ns = 0
         return changed
 
+    def nobody_declares(self) -> bool:
+        """The tools stage is down for good. True if what it would say was waited for."""
+        waited, self.wait_until_ns = self.wait_until_ns > 0, 0
+        return waited
+
     def line_up(self) -> None:
         """A line was set up with what is declared."""
         self._known = self.declared

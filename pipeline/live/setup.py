@@ -7,11 +7,12 @@ every field that we set can still be changed there; null removes one.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from pipeline.config.options import OptionError
 from pipeline.live.pauses import PAUSE_NS
 
 AS_GIVEN = ("labels", "tools")
@@ -106,6 +107,20 @@ def config(
     if functions:
         live.pop("tools", None)  # both, not one over the other
     return merged(ours, live)
+
+
+def checked(wanted: Wanted, check: Callable[[Mapping[str, Any]], None]) -> dict[str, Any]:
+    """The fields of a session with everything in it, as `check` accepts them. Raises OptionError, naming the key."""
+    fields = config(wanted, handle="checked", history_first=True)
+    try:
+        check(fields)
+    except ValueError as error:
+        raise OptionError(f"live: {error}") from error
+    try:
+        check_turns(wanted, fields)
+    except ValueError as error:
+        raise OptionError(str(error)) from error
+    return fields
 
 
 def takes_history_first(fields: Mapping[str, Any]) -> bool:

@@ -116,15 +116,7 @@ class Session(Stage):
             compression=self.compression,
             live=self.live,
         )
-        fields = setup.config(self._wanted, handle="checked", history_first=True)
-        try:
-            gemini.check(fields)
-        except gemini.BadField as error:
-            raise OptionError(f"live: {error}") from error
-        try:
-            setup.check_turns(self._wanted, fields)
-        except ValueError as error:
-            raise OptionError(str(error)) from error
+        fields = setup.checked(self._wanted, gemini.check)
         self._pause_ns, self._compressed = setup.pause_ns(fields), setup.compresses(fields)
         gemini.warm_up()
         self._gemini = gemini
@@ -262,6 +254,11 @@ class Session(Stage):
         """The functions that the model may call."""
         declarations = event.body.get("declarations")
         self._do(self._talk.tools(declarations if isinstance(declarations, list) else []))
+
+    def on_stage(self, event: Event) -> None:
+        """A stage has changed: whoever runs the functions may be gone."""
+        if event.body.get("stage") == "tools":
+            self._do(self._talk.tools_stage(self.now_ns(), str(event.body.get("state"))))
 
     def on_end_visit(self, _event: Event) -> None:
         """They have said goodbye."""

@@ -59,3 +59,30 @@ def test_tools_that_die_in_mid_call_are_replaced_and_nothing_is_left(home: Path)
         machine.until(lambda: machine.process.poll() is not None)
         worker = int((home / "pid").read_text())
         machine.until(lambda: not alive(worker))
+
+
+def test_tools_that_never_come_back_leave_nobody_waiting(home: Path) -> None:
+    (home / "mine.yaml").write_text(
+        f"extends: {ROOT}/configs/shop.yaml\n"
+        "stages:\n"
+        '  tools: {functions: ["slow:get_order_status"], filler_after_ms: 300}\n'
+        f"  capture: {{files: [{ROOT}/tests/recordings/not_ill_disposed.wav]}}\n"
+        f"  simulator: {{script: {ROOT}/configs/simulator/shop.yaml}}\n"
+    )
+    (home / "slow.py").write_text(
+        "import os, time\n"
+        "if os.path.exists('down'):\n"
+        "    raise ImportError('its database is gone')\n"
+        "def get_order_status(order_id: str) -> dict[str, str]:\n"
+        '    """How an order stands."""\n'
+        "    time.sleep(60)\n"
+    )
+    with Machine(home, str(home / "mine.yaml")) as machine:
+        machine.until(lambda: machine.events("play"), 60)
+        (home / "down").touch()
+        machine.kill("tools")
+        down = machine.until(lambda: machine.events("stage", stage="tools", state="failed"))[0]
+        ended = machine.until(lambda: machine.events("turn_ended", outcome="answered"))[0]
+        first = machine.events("first_audio")[-1]
+        assert first.sent - down.sent < 3e9
+        assert ended.sent > first.sent

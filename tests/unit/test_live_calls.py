@@ -45,6 +45,45 @@ def test_a_result_that_outlives_its_line_is_told_in_words_with_the_question() ->
     assert [(body["turn"], body["outcome"]) for body in talk.told("turn_ended")] == [(1, "answered")]
 
 
+@pytest.mark.parametrize(
+    ("states", "after_s"),
+    [(["failed"], 0.0), (["restarting"], 3.0), (["restarting", "starting", "restarting"], 3.0), (["starting"], 10.0)],
+)
+def test_a_call_that_nobody_will_run_is_answered_for_while_somebody_waits(states: list[str], after_s: float) -> None:
+    talk = called()
+    for state in states:
+        talk.do(talk.core.tools_stage(talk.now, state))
+    talk.done.clear()
+    if after_s:
+        talk.wait(after_s - 0.1)
+        assert sent(talk.done) == []
+    talk.wait(0.2)
+    [told] = sent(talk.done)
+    assert isinstance(told, fx.SendToolResult)
+    assert "cannot be run at the moment" in told.response["error"]
+    talk.says(SECOND, m.GenerationComplete(), m.TurnComplete())
+    talk.done.clear()
+    assert results(talk, "c1") == [], "what comes late is taken, and told to nobody"
+
+
+def test_one_who_is_back_in_time_is_waited_for() -> None:
+    talk = called()
+    for state in ("restarting", "starting", "primed", "live"):
+        talk.do(talk.core.tools_stage(talk.now, state))
+        talk.wait(0.8)
+    talk.wait(30)
+    assert sent(talk.done) == []
+    [given] = results(talk, "c1")
+    assert isinstance(given, fx.SendToolResult)
+
+
+def test_a_session_that_comes_while_the_tools_have_failed_waits_for_none() -> None:
+    talk = Talk(has_tools=True)
+    assert talk.core.functions.wait_until_ns > talk.now
+    assert fx.Dial() in talk.do(talk.core.tools_stage(talk.now, "failed"))
+    assert talk.core.functions.wait_until_ns == 0
+
+
 def test_captions_keep_the_words_before_a_function_apart_from_those_behind_it() -> None:
     talk = Talk(has_tools=True)
     talk.up()
