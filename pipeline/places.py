@@ -202,12 +202,21 @@ def holder(run: Path) -> int | None:
 
 def find_runs(environ: Mapping[str, str] = os.environ) -> list[FoundRun]:
     """The running pipelines of this user, or the one whose directory the environment names."""
-    if given := _given(environ):
-        folders = [given]
-    else:
-        folders = [folder for base in _bases(environ) for folder in [base, *sorted(_folders(base))]]
-    held = [(folder, holder(folder)) for folder in dict.fromkeys(folders)]
+    held = [(folder, holder(folder)) for folder in _candidates(environ)]
     return [FoundRun(_name(folder), folder, pid) for folder, pid in held if pid is not None]
+
+
+def find_past_runs(environ: Mapping[str, str] = os.environ) -> list[Path]:
+    """Where pipelines ran that run no more, the last one first."""
+    left = [folder for folder in _candidates(environ) if connection_file(folder).is_file() and holder(folder) is None]
+    return sorted(left, key=lambda folder: connection_file(folder).stat().st_mtime, reverse=True)
+
+
+def _candidates(environ: Mapping[str, str]) -> list[Path]:
+    if given := _given(environ):
+        return [given]
+    folders = [folder for base in _bases(environ) for folder in [base, *sorted(_folders(base))]]
+    return list(dict.fromkeys(folders))
 
 
 def _name(run: Path) -> str:

@@ -8,7 +8,7 @@ import os
 import pwd
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ from pipeline import places
 from pipeline.supervisor.client import NoAnswer, ask
 
 FAILED = 1
+START = "start one with `voice-pipeline run CONFIG`"
+ENDS = ("stopped", "ended")
+"""How the last verdict of a pipeline begins that could say why it ended."""
 
 
 class NotFound(Exception):
@@ -34,15 +37,16 @@ def find(args: argparse.Namespace) -> Path:
     given: Path | None = args.run or (Path(named) if (named := os.environ.get("PIPELINE_RUN_DIR")) else None)
     if given is not None:
         if places.holder(given) is None:
-            raise NotFound(f"no pipeline runs in {given}; start one with `voice-pipeline run CONFIG`")
+            raise NotFound(past([given]) or f"no pipeline runs in {given}; {START}")
         return given
     running = places.find_runs()
     if args.name:
         running = [run for run in running if run.name == args.name]
     if not running:
         which = f"no pipeline called {args.name} runs" if args.name else "no pipeline runs"
-        others = of_others()
-        raise NotFound(f"{which}; {others or 'start one with `voice-pipeline run CONFIG`'}")
+        if others := of_others():
+            raise NotFound(f"{which}; {others}")
+        raise NotFound(past(places.find_past_runs(), args.name) or f"{which}; {START}")
     if len(running) > 1:
         names = ", ".join(f"{run.name} (pid {run.pid})" for run in running)
         raise NotFound(f"{len(running)} pipelines run: {names}; choose one with --name or --run")
@@ -56,6 +60,21 @@ def find_run(args: argparse.Namespace) -> Path | None:
     except NotFound as error:
         print(error, file=sys.stderr)
         return None
+
+
+def past(run_dirs: Sequence[Path], name: str | None = None) -> str:
+    """How the last pipeline that ran (of that name) ended, when, and what to do; empty if none is known of."""
+    for run_dir in run_dirs:
+        try:
+            file = places.connection_file(run_dir)
+            left, age_s = json.loads(file.read_text()), max(0.0, time.time() - file.stat().st_mtime)
+            called, verdict, config = str(left["name"]), str(left["verdict"]), str(left["config"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        if name is None or name == called:
+            how = verdict if verdict.startswith(ENDS) else f"it was killed, or the machine; its last state: {verdict}"
+            return f"{called} does not run, for {duration(age_s)}: {how}; voice-pipeline run {config}"
+    return ""
 
 
 def last_words(run_dir: Path) -> str:
@@ -84,6 +103,22 @@ def of_others() -> str:
     return "; ".join(
         f"{names[uid]} runs one (pid {pid}): sudo -u {names[uid]} voice-pipeline status" for uid, pid in found.items()
     )
+
+
+def duration(seconds: float) -> str:
+    """In the two largest units that matter."""
+    minutes, hours, days = int(seconds // 60), int(seconds // 3600), int(seconds // 86400)
+    if days:
+        return f"{days} d {hours % 24} h"
+    if hours:
+        return f"{hours} h {minutes % 60} min"
+    return f"{minutes} min {int(seconds) % 60} s" if minutes else f"{int(seconds)} s"
+
+
+def who() -> str:
+    """Who types this, for those who find the machine muted."""
+    user = os.environ.get("SUDO_USER") or _account(os.getuid())
+    return f"command ({user})"
 
 
 def _account(uid: int) -> str:

@@ -43,7 +43,7 @@ def table(status: dict[str, Any], *, colour: bool) -> list[str]:
     whole, stages = status["pipeline"], status["stages"]
     lines = [verdict_line(status, colour=colour)]
     state = _paint(whole["state"], whole["state"], colour)
-    lines.append(f"  {state}, for {duration(whole['uptime_s'])}, pid {whole['pid']}")
+    lines.append(f"  {state}, for {running.duration(whole['uptime_s'])}, pid {whole['pid']}")
     if whole["reason"]:
         lines.append(f"  {whole['reason']}")
     wide = max((len(name) for name in stages), default=0)
@@ -62,10 +62,11 @@ def verdict_line(status: dict[str, Any], *, colour: bool) -> str:
     if verdict is None:  # a supervisor of an older version
         return f"{whole['name']}: {whole['state']}"
     words = str(verdict["words"])
-    line = f"{whole['name']}: {_paint(_state_of(verdict['code']), words, colour)}, for {duration(verdict['for_s'])}"
+    words = _paint(_state_of(verdict["code"]), words, colour)
+    line = f"{whole['name']}: {words}, for {running.duration(verdict['for_s'])}"
     for what in ("heard", "answered"):
         if verdict[f"{what}_s"] is not None:
-            line += f"; last {what} {duration(verdict[f'{what}_s'])} ago"
+            line += f"; last {what} {running.duration(verdict[f'{what}_s'])} ago"
     return f"{line}; {verdict['remedy']}" if verdict["remedy"] else line
 
 
@@ -73,16 +74,6 @@ def _state_of(code: str) -> str:
     return {"ok": "live", "muted": "muted", "simulator": "degraded", "waiting_for_trigger": "waiting"}.get(
         code, "failed"
     )
-
-
-def duration(seconds: float) -> str:
-    """In the two largest units that matter."""
-    minutes, hours, days = int(seconds // 60), int(seconds // 3600), int(seconds // 86400)
-    if days:
-        return f"{days} d {hours % 24} h"
-    if hours:
-        return f"{hours} h {minutes % 60} min"
-    return f"{minutes} min {int(seconds) % 60} s" if minutes else f"{int(seconds)} s"
 
 
 def _paint(state: str, text: str, colour: bool) -> str:

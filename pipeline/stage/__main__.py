@@ -31,9 +31,10 @@ def main() -> None:
     sys.path.insert(0, str(brief.config_dir))  # so that a person's modules lie beside their configuration
     try:
         cls = load(brief.use)
-    except Exception:
+    except Exception as error:
         traceback.print_exc()
-        print(f"stage {brief.name}: `use: {brief.use}` can't be imported; see the lines above", file=sys.stderr)
+        last = f"`use: {brief.use}` can't be imported: {type(error).__name__}: {error}"  # what `status` says of it
+        print(last, file=sys.stderr)
         sys.exit(exits.CONFIG)
     run(cls, brief)
 

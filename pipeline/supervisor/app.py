@@ -80,6 +80,7 @@ class App:
         self._ending: OrderedStop | None = None
         self._code: int | None = None
         """What the ordered stop that is under way will end with; None if it is a restart."""
+        self._reason = ""
 
     def run(self) -> int:
         """Start everything, turn until the end, leave nothing behind."""
@@ -89,7 +90,7 @@ class App:
         supervisor.hearing.on_join = lambda word: joining.hear(word, loop.clock())
         supervisor.hearing.on_beat = self._notify.progress
         supervisor.telling.on_state = self._watching.stage
-        supervisor.telling.on_mute = self._watching.mute
+        supervisor.telling.on_setting = self._watching.setting
         self._watching.changed = self._verdict_changed
         supervisor.on_escalation = self._escalate
         loop.signalled = self._signal
@@ -103,7 +104,7 @@ class App:
         log.info("pipeline starts", name=self.wiring.pipeline.name, pid=os.getpid(), run_dir=str(self.wiring.run_dir))
         for warning in self.wiring.pipeline.warnings:
             log.warning("a promise is missing", reason=warning)
-        supervisor.telling.settings(self.settings, by="kept")
+        supervisor.telling.settings(self.settings, ", before the last start")
         try:
             self._spawner.attach(loop)
             supervisor.open()
@@ -129,25 +130,24 @@ class App:
     def stop(self, reason: str, code: int = OK) -> None:
         """End everything in order. If that is under way already, or a restart is, it ends with this code."""
         if self._code is None:
-            self._code = code
+            self._code, self._reason = code, reason
+            self._watching.stopping()
+            self._notify.stopping()
         if self._ending is None:
             log.info("pipeline stopping", reason=reason)
             self._end_all(reason)
 
     def _end_all(self, reason: str) -> None:
-        self._watching.stopping(True)
-        if self._code is not None:
-            self._notify.stopping()
         self._ending = OrderedStop(self._supervisor, reason, self._stopped)
         self._ending.begin()
 
     def _stopped(self) -> None:
-        code, self._ending = self._code, None
+        code, reason, self._ending = self._code, self._reason, None
         if code is None:
-            self._watching.stopping(False)
             self._supervisor.start_all()
             return
         log.info("pipeline stopped", code=code)
+        self._supervisor.telling.verdict(f"{'stopped' if code == OK else f'ended with exit code {code}'}: {reason}")
         self.loop.finish(code)
 
     def _escalate(self, action: policy.Action, slot: Slot) -> None:

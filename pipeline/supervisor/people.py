@@ -42,8 +42,8 @@ class People:
             "status": lambda fields: self._status(),
             "stop": self._stop_all,
             "restart": self._restart,
-            "mute": lambda fields: self._mute(True),
-            "unmute": lambda fields: self._mute(False),
+            "mute": lambda fields: self._mute(True, fields),
+            "unmute": lambda fields: self._mute(False, fields),
             "volume": self._volume,
             "say": self._say,
             "trigger": self._trigger,
@@ -102,8 +102,11 @@ class People:
         told = {key: [table.name for table in tables] for key, tables in names.items()}
         return {"removed": list(found.removed), **told, "later": later}
 
-    def _mute(self, muted: bool) -> dict[str, Any]:
-        self._settings.muted = muted
+    def _mute(self, muted: bool, fields: Mapping[str, Any]) -> dict[str, Any]:
+        by = fields.get("by") or "command"
+        if not isinstance(by, str) or len(by) > NAME_LENGTH:
+            raise Refused(f"expected who mutes in 1 to {NAME_LENGTH} characters")
+        self._settings.muted, self._settings.muted_by = muted, by
         return self._keep()
 
     def _volume(self, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -138,7 +141,7 @@ class People:
 
     def _keep(self) -> dict[str, Any]:
         """Tell the stages first: a full disk must not keep a microphone open."""
-        self._supervisor.telling.settings(self._settings, by="command")
+        self._supervisor.telling.settings(self._settings)
         try:
             self._settings.keep()
         except OSError as error:

@@ -17,6 +17,8 @@ class Settings:
     def __init__(self, state_dir: Path) -> None:
         self._path = state_dir / FILE
         self.muted = False
+        self.muted_by = ""
+        """Who did it, in words."""
         self.volume: int | None = None
         """Percent; None until somebody set it, then playback's own option holds."""
         self.unfit = ""
@@ -37,10 +39,12 @@ class Settings:
             self.unfit = f"{self._path}: expected muted: true or false and volume: 0-100 or null"
             return
         self.muted, self.volume = muted, volume
+        self.muted_by = str(kept.get("muted_by") or "")
 
     def keep(self) -> None:
         """Write to the disk. Raises OSError (full, read-only): what was set holds until the next start only."""
-        replace_file(self._path, json.dumps({"muted": self.muted, "volume": self.volume}) + "\n")
+        by = {"muted_by": self.muted_by} if self.muted else {}
+        replace_file(self._path, json.dumps({"muted": self.muted, "volume": self.volume, **by}) + "\n")
 
 
 def replace_file(path: Path, text: str) -> None:

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pipeline.exits import WORLD
 from pipeline.supervisor.children import Child
 from pipeline.supervisor.health import Pulse
 from pipeline.supervisor.policy import Exit, History, Rules
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from pipeline.config import StageTable
     from pipeline.supervisor.loop import Timer
 
+LAST_LINE = 300
+"""Of what a process printed last, which says why it ended where it did not say so itself."""
 DEVICE_PLACES = ("capture", "playback")
 """Places whose stage owns a device. A stage elsewhere that does says so in its hello (`device: true`)."""
 
@@ -52,7 +55,10 @@ class Run:
     def exit(self, status: int, now: float) -> Exit:
         """The end of it, for the policy."""
         live_s = now - self.pulse.live_since if self.pulse.live_since is not None else 0.0
-        return Exit(status, self.started, live_s, self.hang, self.owns_device, self.bye)
+        bye = self.bye
+        if not bye and not self.hang and status > 0 and status != WORLD and self.voice.tail:
+            bye = f"exited {status}: {self.voice.tail[-1][:LAST_LINE]}"
+        return Exit(status, self.started, live_s, self.hang, self.owns_device, bye)
 
 
 def rules_of(table: StageTable) -> Rules:

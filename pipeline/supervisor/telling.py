@@ -33,8 +33,8 @@ class Telling:
         self._texts: list[str] = []
         self.on_state: Callable[[str, str, str], None] = lambda stage, state, reason: None
         """Called with each change that is told."""
-        self.on_mute: Callable[[bool, str], None] = lambda muted, by: None
-        """Called whenever mute is told: whether, and by whom."""
+        self.on_setting: Callable[[str, Mapping[str, Any]], None] = lambda name, body: None
+        """Called whenever mute or volume is told."""
 
     def state(self, slot: Slot, state: str, reason: str = "") -> None:
         """Note and tell how a stage is; nothing is told if nothing changed."""
@@ -53,12 +53,16 @@ class Telling:
             self._bus.event("stage", body, sticky=True, key=slot.name)
             self._write_connection()
 
-    def settings(self, settings: Settings, by: str) -> None:
-        """Mute and volume; stages that start later hear them too."""
-        self._bus.event("mute", {"muted": settings.muted, "by": by}, sticky=True)
-        self.on_mute(settings.muted, by)
+    def settings(self, settings: Settings, when: str = "") -> None:
+        """Mute and volume; stages that start later hear them too. `when`: said beside who muted it."""
+        told: dict[str, dict[str, Any]] = {
+            "mute": {"muted": settings.muted, "by": (settings.muted_by or "somebody") + when}
+        }
         if settings.volume is not None:
-            self._bus.event("volume", {"percent": settings.volume}, sticky=True)
+            told["volume"] = {"percent": settings.volume}
+        for name, body in told.items():
+            self._bus.event(name, body, sticky=True)
+            self.on_setting(name, body)
 
     def verdict(self, line: str) -> None:
         """Keep the verdict where it can be read when nobody answers."""

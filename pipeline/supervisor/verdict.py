@@ -159,6 +159,8 @@ class Watch:
         self._cut_soon = self._unanswered = 0
         self._audible_ns: int | None = None
         self._heard_ns: int | None = None
+        self._spoke = False
+        """Somebody was heard since the last turn."""
         self._answered_ns: int | None = None
         self._code: Code = "starting"
         self._since_ns = now_ns
@@ -189,15 +191,13 @@ class Watch:
             case "volume":
                 self._volume = body.get("percent", 100)
             case "speech_ended":
-                self._heard_ns = now_ns
+                self._heard_ns, self._spoke = now_ns, True
             case "audible":
                 self._audible_ns = now_ns
             case "interrupted" | "barge_in" if body.get("verdict", "confirmed") == "confirmed":
                 self._was_cut(now_ns)
-            case "turn_ended" if body.get("outcome") == "answered":
-                self._answered_ns, self._cut_soon, self._unanswered = now_ns, 0, 0
-            case "turn_ended" if body.get("reason") == "stalled":
-                self._unanswered += 1
+            case "turn_ended":
+                self._turn_ended(now_ns, body)
 
     def verdict(self, now_ns: int) -> Verdict:
         """The verdict now."""
@@ -288,6 +288,15 @@ class Watch:
         if since_ns is None or now_ns - since_ns <= FAILING_S * _NS:
             return ""
         return self._states[name][1] or "no reason given"
+
+    def _turn_ended(self, now_ns: int, body: Mapping[str, Any]) -> None:
+        if body.get("kind") == "speech" and not self._spoke:  # the word of a front end that has just come is missed
+            self._heard_ns = now_ns
+        self._spoke = False
+        if body.get("outcome") == "answered":
+            self._answered_ns, self._cut_soon, self._unanswered = now_ns, 0, 0
+        elif body.get("reason") == "stalled":
+            self._unanswered += 1
 
     def _was_cut(self, now_ns: int) -> None:
         if self._audible_ns is not None and now_ns - self._audible_ns < SOON_S * _NS:

@@ -51,6 +51,8 @@ class Watching:
     def __init__(self, wiring: Wiring, loop: Loop, bus: Producer, slots: Mapping[str, Slot]) -> None:
         self._loop, self._bus, self._slots = loop, bus, slots
         self._watch = Watch(time.monotonic_ns(), {name: slot.rules.required for name, slot in slots.items()})
+        if (playback := slots.get("playback")) is not None and playback.table.options.get("volume") == 0:
+            self.setting("volume", {"percent": 0})
         self._incidents = Incidents()
         self.journal = Journal(wiring.state_dir / "incidents.jsonl")
         self._latency = Latency(wiring.pipeline.budget_ms)
@@ -84,13 +86,13 @@ class Watching:
         self._watch.stage(now_ns, name, state, reason)
         self._incidents.stage(now_ns, time.time(), name, state, reason)
 
-    def mute(self, muted: bool, by: str) -> None:
-        """The microphone was closed or opened by `by`."""
-        self._watch.event(time.monotonic_ns(), "mute", {"muted": muted, "by": by})
+    def setting(self, name: str, body: Mapping[str, Any]) -> None:
+        """Mute or volume, as it was told."""
+        self._watch.event(time.monotonic_ns(), name, body)
 
-    def stopping(self, stopping: bool) -> None:
-        """The pipeline is being stopped, or was started again."""
-        self._watch.stopping = stopping
+    def stopping(self) -> None:
+        """The pipeline is being stopped for good."""
+        self._watch.stopping = True
 
     def verdict(self) -> Verdict:
         """The verdict now."""

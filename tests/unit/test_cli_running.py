@@ -42,7 +42,7 @@ def test_none_or_several(monkeypatch: pytest.MonkeyPatch, names: list[str], name
     ("seconds", "words"), [(3.9, "3 s"), (61, "1 min 1 s"), (7322, "2 h 2 min"), (90_000, "1 d 1 h")]
 )
 def test_durations(seconds: float, words: str) -> None:
-    assert status.duration(seconds) == words
+    assert running.duration(seconds) == words
 
 
 def test_a_table_for_people() -> None:
