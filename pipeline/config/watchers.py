@@ -1,4 +1,4 @@
-"""`health:` and `black_box:` beside `stages:`: parts that watch a machine, each a stage that is not required."""
+"""`health:`, `black_box:` and `traces:` beside `stages:`: what watches a machine, each a stage that is not required."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 from pipeline.config.tree import Node, without
 
-WATCHERS: Final = {"health": "pipeline.stages.health", "black_box": "pipeline.stages.black_box"}
+WATCHERS: Final = {name: f"pipeline.stages.{name}" for name in ("health", "black_box", "traces")}
 
 
 def with_watchers(tree: Node) -> Node:

@@ -1,1 +1,1 @@
-"""What is counted of a running pipeline, for those who draw curves."""
+"""What is counted and traced of a running pipeline, for those who draw curves."""

@@ -1,4 +1,4 @@
-"""`health:` and `black_box:` beside the stages."""
+"""`health:`, `black_box:` and `traces:` beside the stages."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ def loaded(folder: Path, text: str) -> Pipeline:
 
 
 def test_they_become_stages_that_are_not_required(tmp_path: Path) -> None:
-    pipeline = loaded(tmp_path, 'health: {listen: "127.0.0.1:8601"}\nblack_box:\nbudget_ms: 200\n')
+    pipeline = loaded(tmp_path, 'health: {listen: "127.0.0.1:8601"}\nblack_box:\ntraces:\nbudget_ms: 200\n')
     health, box = pipeline.stage("health"), pipeline.stage("black_box")
     assert (health.use, health.required) == ("pipeline.stages.health:Health", False)
     assert health.options == {"listen": "127.0.0.1:8601"}
     assert (box.use, box.required, box.options) == ("pipeline.stages.black_box:BlackBox", False, {})
+    assert pipeline.stage("traces").use == "pipeline.stages.traces:Tracing"
     assert pipeline.budget_ms == 200
 
 
