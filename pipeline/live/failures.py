@@ -130,6 +130,9 @@ def of_status(status: int, body: str = "", *, model: str = "") -> Failure:
         return Failure("model", words, f"check `model` ({model}) and GOOGLE_GEMINI_BASE_URL", status, RARE_S)
     if status == 407:
         return Failure("proxy", words, "the proxy in HTTPS_PROXY asks for a user and a password", status, RARE_S)
+    if status == 511 or 300 <= status < 400:
+        words = f"a portal of this network answered in place of the service ({status})"
+        return Failure("network", words, "log in to the network once, in a browser of this machine", status, CALM_S)
     if status == 429:
         return Failure("rate", words, "too many sessions or requests for this key", status, RARE_S)
     if status >= 500:
@@ -153,7 +156,8 @@ def of_error(error: BaseException, where: str, today: date | None = None) -> Fai
             SOON_S,
         )
     if isinstance(error, ConnectionRefusedError):
-        return Failure("refused", f"{where} refuses connections", "", None, SOON_S)
+        remedy = "a firewall or a portal of this network? voice-pipeline doctor"
+        return Failure("refused", f"{where} refuses connections", remedy, None, SOON_S)
     if isinstance(error, TimeoutError):
         return Failure("timeout", f"{where} does not answer", "check the network of this machine", None, SOON_S)
     if isinstance(error, ConnectionError | EOFError):
@@ -188,7 +192,7 @@ def _of_certificate(error: ssl.SSLCertVerificationError, where: str, today: date
     if "expired" in said:
         remedy = f"is it {today.isoformat()}? If not, set the clock of this machine; if so, whoever runs {where} must"
         return Failure("clock", words, f"{remedy} renew it", None, CALM_S)
-    remedy = "a proxy that opens TLS? name its certificate in SSL_CERT_FILE"
+    remedy = "somebody on the way opens TLS: log in to this network's portal, or name its proxy in SSL_CERT_FILE"
     return Failure("tls", words, remedy, None, CALM_S)
 
 

@@ -55,7 +55,7 @@ class News:
             return effects  # the same again: told at the attempts 1, 2, 4, 8, … so that a night offline is a few lines
         self._kind = failure.kind
         fields = {"service": self._service, "reason": str(failure), "attempt": attempt}
-        told = self._connection(False, str(failure), attempt, failure.kind)
+        told = self._connection(False, str(failure), attempt, failure.kind, failure.remedy)
         return [*effects, told, Note("no connection", fields, "warning")]
 
     def store(self, fault: str) -> list[Effect]:
@@ -71,6 +71,6 @@ class News:
         reason = "; ".join(part for part in (self._standing_in, self._fault) if part)
         return State("degraded" if reason else "live", reason)
 
-    def _connection(self, up: bool, reason: str, attempt: int, kind: str = "") -> Tell:
-        body = {"up": up, "reason": reason, "attempt": attempt, "service": self._service, "kind": kind}
-        return Tell("connection", body, sticky=True)
+    def _connection(self, up: bool, reason: str, attempt: int, kind: str = "", remedy: str = "") -> Tell:
+        body = {"up": up, "reason": reason, "attempt": attempt, "service": self._service}
+        return Tell("connection", {**body, "kind": kind, "remedy": remedy}, sticky=True)

@@ -25,6 +25,15 @@ MODEL = "models/X is not found for API version v1beta, or is not supported for b
 QUOTA = "You exceeded your current quota, please check your plan…"
 
 
+@pytest.mark.parametrize("status", [302, 307, 511])
+def test_a_portal_in_between_is_named_with_its_remedy_apart(status: int) -> None:
+    failure = of_status(status, "<html>Welcome to our Wi-Fi</html>")
+    [_, told, _] = News("gemini", "").down(failure, 1, 0.1)
+    assert vars_of(told)["kind"] == "network"
+    assert "portal" in vars_of(told)["reason"]
+    assert vars_of(told)["remedy"] == "log in to the network once, in a browser of this machine"
+
+
 @pytest.mark.parametrize(
     "failure",
     [of_close(1006, ""), of_error(ConnectionRefusedError(), "127.0.0.1:1"), of_error(TimeoutError(), "127.0.0.1:1")],
