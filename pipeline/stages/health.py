@@ -27,6 +27,8 @@ PUSH_S = 10.0
 """Longest time that a heartbeat takes."""
 GREEN = ("ok", "simulator", "waiting_for_trigger", "muted", "starting")
 """Verdicts with which nobody has to be woken; all others are HTTP 503."""
+AGES = ("for_s", "heard_s", "answered_s")
+"""Told with a verdict, and growing since."""
 ASKS = {"/trigger": "trigger", "/visitor_arrived": "visitor_arrived", "/visitor_left": "visitor_left"}
 """POST to these tells the event: push-to-talk, a door's sensor."""
 
@@ -60,7 +62,7 @@ class Health(Stage):
     def start(self) -> None:
         """The server comes up as soon as its port is free."""
         self.verdict: dict[str, Any] = {"code": "starting", "words": "starting", "remedy": ""}
-        self._verdict_ns = self.now_ns()
+        self._since_ns = {"for_s": self.now_ns()}
         self._server: _Server | None = None
         self._pushing: threading.Thread | None = None
         self._asked: list[str] = []
@@ -78,7 +80,13 @@ class Health(Stage):
     def on_event(self, event: Event) -> None:
         """Everything that happens counts."""
         if event.name == "verdict" and event.src == "supervisor":
-            self.verdict, self._verdict_ns = dict(event.body), event.sent
+            self.verdict = dict(event.body)
+            ages = {key: age for key in AGES if isinstance(age := event.body.get(key), int | float)}
+            self._since_ns |= {key: event.sent - int(age * 1e9) for key, age in ages.items()}
+        elif event.name == "speech_ended":
+            self._since_ns["heard_s"] = event.sent
+        elif event.name == "turn_ended" and event.body.get("outcome") == "answered":
+            self._since_ns["answered_s"] = event.sent
         self.metrics.event(event.src, event.name, event.body)
 
     def stop(self) -> None:
@@ -94,12 +102,17 @@ class Health(Stage):
             self._asked.append(name)
         return name is not None
 
+    def verdict_now(self) -> dict[str, Any]:
+        """The verdict with its ages as they are now: it is told when it changes."""
+        now_ns = self.now_ns()
+        return {**self.verdict, **{key: round((now_ns - at_ns) / 1e9, 1) for key, at_ns in self._since_ns.items()}}
+
     def healthz(self) -> tuple[int, str]:
         """HTTP status, and the line for a person."""
-        code, remedy = self.verdict["code"], self.verdict.get("remedy")
-        age_s = (self.now_ns() - self._verdict_ns) / 1e9 + float(self.verdict.get("for_s") or 0.0)
-        line = f"{self.verdict['words']}, for {age_s:.0f} s" + (f"; {remedy}" if remedy else "")
-        return (200 if code in GREEN else 503), line
+        verdict = self.verdict_now()
+        remedy = f"; {verdict['remedy']}" if verdict.get("remedy") else ""
+        line = f"{verdict['words']}, for {verdict.get('for_s', 0.0):.0f} s{remedy}"
+        return (200 if verdict["code"] in GREEN else 503), line
 
     def _serve(self) -> None:
         try:
@@ -119,7 +132,7 @@ class Health(Stage):
         if self._pushing is not None and self._pushing.is_alive():
             return  # the one before still waits
         status, line = self.healthz()
-        body = json.dumps({**self.verdict, "line": line, "healthy": status == 200}).encode()
+        body = json.dumps({**self.verdict_now(), "line": line, "healthy": status == 200}).encode()
         self._pushing = threading.Thread(target=self._post, args=(body,), daemon=True)
         self._pushing.start()
 
@@ -172,7 +185,7 @@ class _Answer(BaseHTTPRequestHandler):
             self._send(status, f"{line}\n", "text/plain; charset=utf-8")
         elif self.path == "/healthz.json":
             status, line = stage.healthz()
-            self._send(status, json.dumps({**stage.verdict, "line": line}), "application/json")
+            self._send(status, json.dumps({**stage.verdict_now(), "line": line}), "application/json")
         elif self.path == "/metrics":
             self._send(200, stage.metrics.text(), stage.metrics.content_type)
         else:

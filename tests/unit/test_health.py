@@ -63,6 +63,16 @@ def test_red_when_deaf_green_when_well() -> None:
         assert ask("/nothing")[0] == 404
 
 
+def test_how_long_and_since_when_is_counted_on() -> None:
+    with serving() as (trial, ask):
+        trial.event("verdict", src="supervisor", code="muted", words="muted", remedy="", for_s=3.0, answered_s=60.5)
+        trial.pass_time(4)
+        trial.event("speech_ended", t=1)
+        trial.pass_time(1)
+        said = json.loads(ask("/healthz.json")[1])
+    assert (said["for_s"], said["answered_s"], said["heard_s"]) == pytest.approx((8.0, 65.5, 1.0), abs=0.5)
+
+
 def test_metrics_count_what_passes() -> None:
     with serving() as (trial, ask):
         trial.event("stage", stage="capture", state="live", inst=7)
