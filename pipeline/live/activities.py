@@ -1,7 +1,8 @@
 """Voice as the service wants it that leaves it to us when somebody speaks: activities, and nothing between them. Pure.
 
 Decided by places in the audio, never by a clock: voice that is given again to a new line is cut into the same
-activities, in the same order, however fast it comes. Each sample is given once.
+activities, in the same order, however fast it comes; but for utterances that all wait to be given, which are one
+activity, for they are one turn. Each sample is given once.
 
 An utterance that is cut ends in a defined way. Frontend or microphone gone: what was heard of it is given at once, and
 its activity ends when no voice has come for a second; whoever speaks on then begins another one, which the service adds
@@ -70,7 +71,7 @@ class Activities:
         """What to send next. `over`: behind what is here comes nothing, or nothing soon."""
         if self._from_t is None:
             return self._begin(backlog, utterances)
-        speech_end_t = self._speech_end_t(utterances)
+        speech_end_t = self._speech_end_t(utterances, backlog.end_t or 0)
         end_t = speech_end_t + self._silence_ns
         if backlog.passed_t is None or backlog.passed_t + JITTER_NS < end_t:
             chunk = backlog.take(end_t)
@@ -100,14 +101,15 @@ class Activities:
         given_t = max(self._done_t, 0 if backlog.passed_t is None else backlog.passed_t + JITTER_NS)
         return utterances.first_after(given_t)
 
-    def _speech_end_t(self, utterances: Utterances) -> int:
-        """Where the speech of the activity under way ends, as far as that is known."""
+    def _speech_end_t(self, utterances: Utterances, here_t: int) -> int:
+        """Where the speech of the activity under way ends, as far as that is known. `here_t`: what began by then waits
+        to be given."""
         assert self._from_t is not None
         end_t: int | None = None
         for utterance in sorted(utterances, key=lambda one: one.start_t):
             if utterance.latest_t <= self._from_t:
                 continue
-            if end_t is not None and utterance.start_t > end_t + self._silence_ns:
+            if end_t is not None and utterance.start_t > max(end_t + self._silence_ns, here_t):
                 break
             end_t = max(end_t or 0, utterance.latest_t)
         return self._from_t if end_t is None else end_t

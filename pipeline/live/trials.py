@@ -17,10 +17,13 @@ from pipeline.live.pauses import StreamEnd
 from pipeline.live.service import Target
 from pipeline.live.setup import Wanted, config
 from pipeline.live.talk import Talk
+from pipeline.live.utterances import LEAD_NS, TAIL_NS
 
 ANSWER_S = 12.0
 """The longest wait for an answer and its end."""
 SOON_S = 5.0
+PAUSE_BYTES = (LEAD_NS + TAIL_NS) // 31_250
+"""What is left of a pause between utterances that are given again."""
 WORD = "marmalade"
 ASK = "What did I say? Repeat it word for word."
 INSTRUCTION = "You are being tested. Answer in one short sentence, in English."
@@ -89,6 +92,20 @@ async def burst_then_silence(bench: Bench) -> Seen:
         await talk.silence(2.0)
         came = await talk.until(lambda: talk.seconds() > 0, SOON_S)
         return came, "answered" if came else "not answered: the end of the stream must be said"
+    finally:
+        await talk.close()
+
+
+async def two_in_a_burst(bench: Bench) -> Seen:
+    """Two questions without a pause between them that ends a turn are one turn."""
+    talk = await bench.talk()
+    try:
+        await talk.voice(bench.voice + bytes(PAUSE_BYTES) + bench.voice)
+        await talk.line.send_piece(StreamEnd())
+        await talk.turn(0, ANSWER_S)
+        cut, more = bool(talk.all(m.Interrupted)), await talk.until(lambda: len(talk.all(m.TurnComplete)) > 1, 2.0)
+        seen = "an answer was cut off" if cut else "two turns" if more else "one turn"
+        return talk.seconds() > 0 and not cut and not more, f"{seen}, heard {talk.heard()!r}"
     finally:
         await talk.close()
 
@@ -276,6 +293,7 @@ TRIALS: Mapping[str, Trial] = {
     "handle-at-once": handle_at_once,
     "burst": burst,
     "burst-then-silence": burst_then_silence,
+    "two-in-a-burst": two_in_a_burst,
     "usage": usage,
     "resume": resume,
     "resume-while-open": resume_while_open,

@@ -3,6 +3,11 @@
 Voice is never dropped for its age: while no line is up the frontend's ring keeps it, and the line that comes is given
 all that was not answered, faster than real time. What is made of it for the service (pauses.py, activities.py) depends
 on who detects speech there.
+
+Somebody who asks one thing, waits, and asks another while no line is there has asked both in one turn: they are given
+without the pause between them, so that one answer says both. Given one after the other, the second would silence the
+answer to the first; held back until that was heard, it would come late, and a question that was only repeated would be
+answered twice.
 """
 
 from __future__ import annotations
@@ -141,6 +146,9 @@ class Uplink:
             self.duplicate_ms += skip * SAMPLE_NS // 1_000_000
             t, pcm = t + skip * SAMPLE_NS, pcm[2 * skip :]
         if not pcm:
+            return
+        if again and self._utterances.pause(t, end_t):
+            self._next_t = end_t
             return
         if not self._backlog.add(Chunk(t, pcm, gated)):
             self.overfull = True

@@ -10,6 +10,9 @@ KEPT = 64
 """Utterances that are remembered, the newest. Over it the oldest is dropped: it was said a minute ago at the least."""
 ENDLESS_NS = 60_000_000_000
 """Speech that has not ended after this long has lost its end: the frontend that knew it is gone."""
+LEAD_NS, TAIL_NS = 200_000_000, 100_000_000
+"""Of the pause between two utterances so much is left before the later and behind the earlier one: less than what ends
+a turn, and more than what the local detection may be wrong by."""
 _UNKNOWN_NS = 2**63
 
 
@@ -89,6 +92,18 @@ class Utterances:
     def first_after(self, t: int) -> int | None:
         """Where the earliest of them begins that had not ended by `t`."""
         return min((u.start_t for u in self._known if u.latest_t > t), default=None)
+
+    def pause(self, t: int, end_t: int) -> bool:
+        """What lies from `t` to `end_t` is nothing but the pause between two of them."""
+        before = behind = False
+        for each in self._known:
+            if each.latest_t + TAIL_NS <= t:
+                before = True
+            elif each.start_t - LEAD_NS >= end_t:
+                behind = True
+            else:
+                return False
+        return before and behind
 
     def quiet(self, seen_t: int) -> bool:
         """None is under way at `seen_t`."""

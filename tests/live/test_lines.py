@@ -188,6 +188,32 @@ def test_a_question_asked_in_an_outage_of_8_s_is_answered_within_a_second_of_its
     run(tmp_path, scenario)
 
 
+def test_two_questions_asked_in_an_outage_are_one_turn_and_none_is_cut_off_by_the_other(tmp_path: Path) -> None:
+    async def scenario(kiosk: Kiosk) -> None:
+        await kiosk.until(kiosk.up)
+        kiosk.asks()
+        await kiosk.until(kiosk.answered)
+        kiosk.server.fault("{when: now, outage: {ms: 8000, how: refused}}")
+        await kiosk.until(lambda: kiosk.told("connection", up=False))
+        kiosk.asks("not_ill_disposed.wav")
+        kiosk.silence(3.0)
+        kiosk.asks("cold_hearted.wav")
+        await kiosk.until(lambda: kiosk.up(2), 20)
+        await kiosk.until(lambda: kiosk.answered(2))
+        first, second = recording("not_ill_disposed.wav"), recording("cold_hearted.wav")
+        sound = kiosk.received()[-1]
+        assert holds(sound, first)
+        assert holds(sound, second)
+        assert sound.size < first.size + second.size + 2.5 * 16_000, "without the pause between them"
+        assert len(kiosk.log("turn", 2)) == 1
+        assert kiosk.log("turn", 2)[0]["seconds"] > 4, "both"
+        assert not kiosk.log("interrupted", 2)
+        await kiosk.until(lambda: kiosk.told("answered")[-1]["t"] >= kiosk.t - 1.1 * 10**9)
+        assert [body["outcome"] for body in kiosk.told("turn_ended")] == ["answered", "answered"]
+
+    run(tmp_path, scenario, script=SCRIPT.replace("think_ms: 50", "think_ms: 0"))
+
+
 @pytest.mark.parametrize(
     "fault", ["{when: connect, close: internal}", "{when: setup, close: internal}", "{when: setup, go_away_ms: 0}"]
 )

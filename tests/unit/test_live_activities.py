@@ -91,6 +91,20 @@ def test_whoever_speaks_on_within_the_silence_goes_on_with_the_activity() -> Non
     assert shape(hear(uplink, 100, 120)) == [(100, 115), "end"]
 
 
+def test_utterances_that_all_wait_for_a_line_are_one_activity() -> None:
+    uplink = manual()
+    hear(uplink, 0, 10)
+    for first, last in ((50, 100), (300, 350)):
+        uplink.speech_started(first * BLOCK_NS)
+        uplink.speech_ended(last * BLOCK_NS, first * BLOCK_NS)
+    uplink.line_up()
+    for number in range(10, 500):
+        uplink.audio(number * BLOCK_NS, voice(number), again=True)
+    assert shape(drain(uplink)) == ["start", (35, 105), (290, 375), "end"]
+    uplink.answered(350 * BLOCK_NS)
+    assert shape(drain(uplink)) == []
+
+
 def test_whoever_speaks_just_after_it_begins_another_one_and_nothing_is_sent_twice() -> None:
     uplink = manual()
     uplink.line_up()

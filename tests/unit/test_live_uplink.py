@@ -211,3 +211,26 @@ def test_speech_whose_answer_was_lost_with_the_line_may_be_told_again() -> None:
     uplink.answer_begins()
     uplink.line_down()
     assert uplink.speech_started(1 * S - 12_000_000)
+
+
+def test_utterances_that_all_wait_for_a_line_are_given_without_the_pause_between_them() -> None:
+    uplink = Uplink(0)
+    uplink.audio(*block(0))
+    for first, last in ((50, 100), (300, 350), (400, 450)):
+        uplink.speech_started(first * BLOCK_NS)
+        uplink.speech_ended(last * BLOCK_NS, first * BLOCK_NS)
+    uplink.line_up()
+    for number in range(500):
+        uplink.audio(*block(number), again=True)
+    given = {chunk.t // BLOCK_NS + at for chunk in taken(uplink) for at in range(len(chunk.pcm) // 640)}
+    assert given >= {*range(50, 100), *range(300, 350), *range(400, 450)}, "no word is left out"
+    assert not given & {*range(105, 290), *range(355, 390)}, "a pause of less than ends a turn"
+    assert given >= {*range(450, 500)}, "what follows is not a pause: somebody may speak whom nobody has told of"
+    uplink.line_down()
+    uplink.speech_started(600 * BLOCK_NS)  # and is speaking now: with the others it is one turn
+    uplink.line_up()
+    for number in range(650):
+        uplink.audio(*block(number), again=number < 640)
+    given = {chunk.t // BLOCK_NS + at for chunk in taken(uplink) for at in range(len(chunk.pcm) // 640)}
+    assert given >= set(range(600, 650))
+    assert not given & set(range(455, 590))
