@@ -284,10 +284,10 @@ class Watch:
 
     def _lost(self, now_ns: int, name: str) -> str:
         """Why a device is gone; empty while it is there, or is just being replaced."""
-        since_ns = self._degraded_ns.get(name)
-        if since_ns is None or now_ns - since_ns <= FAILING_S * _NS:
-            return ""
-        return self._states[name][1] or "no reason given"
+        since_ns, reason = self._degraded_ns.get(name), self._states.get(name, ("", ""))[1]
+        if since_ns is None or (now_ns - since_ns <= FAILING_S * _NS and FROZEN not in reason):
+            return ""  # a server is called frozen only after it was waited for
+        return reason or "no reason given"
 
     def _turn_ended(self, now_ns: int, body: Mapping[str, Any]) -> None:
         if body.get("kind") == "speech" and not self._spoke:  # the word of a front end that has just come is missed

@@ -111,13 +111,16 @@ class Watching:
     def _look(self) -> None:
         now_ns = time.monotonic_ns()
         self._join()
+        heard: list[Event] = []
         for consumer in self._consumers.values():
             consumer.drain(now_ns)
             for _ in range(AT_ONCE):
-                if (heard := consumer.next()) is None:
+                if (entry := consumer.next()) is None:
                     break
-                if isinstance(heard[1], Event):
-                    self._hear(heard[1])
+                if isinstance(entry[1], Event):
+                    heard.append(entry[1])
+        for event in sorted(heard, key=lambda event: event.sent):  # who was cut had begun: of two stages, in one look
+            self._hear(event)
         self.journal.write(self._incidents.finished(now_ns))
         self._tell(self._watch.verdict(now_ns), now_ns)
         self._loop.after(LOOK_S, self._look)
