@@ -7,6 +7,7 @@ own way back when a key is renewed, a clock is set or a quota starts anew. What 
 from __future__ import annotations
 
 import errno
+import json
 import re
 import socket
 import ssl
@@ -123,7 +124,8 @@ def _of_plain_code(code: int, words: str, low: str) -> Failure:
 
 def of_status(status: int, body: str = "", *, model: str = "") -> Failure:
     """The meaning of an HTTP status that came instead of a WebSocket, or of an error message inside of one."""
-    words = f"the service answered {status}" + (f": {_short(body)}" if body.strip() else "")
+    said = _message(body)
+    words = f"the service answered {status}" + (f": {_short(said)}" if said else "")
     if "api key" in body.lower() or status in (401, 403):
         return Failure("key", words, "check GOOGLE_API_KEY or GEMINI_API_KEY", status, RARE_S)
     if status == 404:
@@ -134,7 +136,8 @@ def of_status(status: int, body: str = "", *, model: str = "") -> Failure:
         words = f"a portal of this network answered in place of the service ({status})"
         return Failure("network", words, "log in to the network once, in a browser of this machine", status, CALM_S)
     if status == 429:
-        return Failure("rate", words, "too many sessions or requests for this key", status, RARE_S)
+        remedy = "too many sessions or requests for this key: give this machine one of its own, or raise its limits"
+        return Failure("rate", words, remedy, status, RARE_S)
     if status >= 500:
         return Failure("unavailable", words, "", status, CALM_S)
     return Failure("invalid", words, "check GOOGLE_GEMINI_BASE_URL", status, CALM_S, forget_handle=True)
@@ -194,6 +197,14 @@ def _of_certificate(error: ssl.SSLCertVerificationError, where: str, today: date
         return Failure("clock", words, f"{remedy} renew it", None, CALM_S)
     remedy = "somebody on the way opens TLS: log in to this network's portal, or name its proxy in SSL_CERT_FILE"
     return Failure("tls", words, remedy, None, CALM_S)
+
+
+def _message(body: str) -> str:
+    """What an HTTP error says to people: the service wraps it into JSON, others into a page."""
+    try:
+        return str(json.loads(body)["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return "" if body.lstrip().startswith("<") else body.strip()
 
 
 def _short(text: str, limit: int = 200) -> str:
