@@ -45,7 +45,7 @@ def stage_status(slot: Slot, now: float) -> dict[str, Any]:
         "reason": slot.reason,
         "pid": (run.child.pid or None) if run else None,
         "inst": slot.inst,
-        "restarts": slot.restarts,
+        "restarts": slot.restarts - slot.swapped,
         "required": slot.rules.required,
         "swap": slot.outcome,
         "uptime_s": round(now - run.started, 1) if run else None,

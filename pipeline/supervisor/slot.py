@@ -83,6 +83,8 @@ class Slot:
     issued: int = 0
     """The newest `inst` given to a process of it."""
     restarts: int = 0
+    swapped: int = 0
+    """How many of these were somebody's wish for another recipe."""
     stopping: bool = False
     """Whatever it exits with now was asked for."""
     removed: bool = False

@@ -135,6 +135,7 @@ class Swaps:
         if slot.incoming is None:  # nothing could be primed ahead: what is started next is the new one
             self.taken_over(slot)
         slot.restarts += 1
+        slot.swapped += slot.previous is not None
         slot.down_since = slot.down_since or now
         slot.start_again = True
         self._supervisor.stop(slot, f"replaced: {reason}")
