@@ -28,6 +28,8 @@ PENDING: Final = 8
 """Turns under way; over it the oldest is given as it is."""
 SPOKEN: Final = 8
 """Stretches of speech that belong to no turn yet; over it the oldest is forgotten."""
+BEGINS: Final = ("first_audio", "tool_call")
+"""A turn that began before anybody listened is known from these on."""
 WANTED: Final = frozenset(
     (
         "speech_started", "speech_ended", "answered", "turn_started", "turn_ended", "first_audio", "audible", "heard",
@@ -70,6 +72,8 @@ class Traces:
         self._turns: dict[int, Turn] = {}
         """Oldest first."""
         self._over_ns: dict[int, int] = {}
+        self._newest = -1
+        """The turn that began last."""
         self._spoken: deque[Utterance] = deque(maxlen=SPOKEN)
         self._outages = Outages()
         self._service = Service()
@@ -134,6 +138,7 @@ class Traces:
         if number in self._turns:  # another visit's, or another store's
             self._close(number, now_ns)
         turn = self._turns[number] = Turn(number, kind, now_ns, self._service, now_ns)
+        self._newest = number
         if kind == "speech":
             turn.utterances += self._spoken
             self._spoken.clear()
@@ -147,6 +152,9 @@ class Traces:
         self._done.append(turn.trace(now_ns, self._outages.hit(turn.start_ns, end_ns), self._agent))
 
     def _of_turn(self, now_ns: int, name: str, number: int, body: Mapping[str, Any]) -> None:
+        if number not in self._turns and number > self._newest and name in BEGINS:
+            self._start(now_ns, number, "speech" if self._spoken else "")
+            self._turns[number].told[f"{OURS}.joined_late"] = True
         turn = self._turns.get(number)
         if turn is None:
             self.orphans += 1
@@ -155,6 +163,7 @@ class Traces:
         match name, body:
             case "turn_ended", {"outcome": str(outcome)}:
                 turn.ended_ns, turn.outcome, turn.reason = now_ns, outcome, str(body.get("reason") or "")
+                turn.kind = turn.kind or str(body.get("kind") or "")
             case "first_audio", {"epoch": int(epoch), "at": int(at)}:
                 self._first_audio(now_ns, turn, epoch, at, body.get("since_speech_end_ms"))
             case "usage", {"in": dict(taken), "out": dict(given)}:

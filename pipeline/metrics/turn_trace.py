@@ -176,7 +176,7 @@ class Turn:
         """All of it. What has not ended yet ends at `now_ns`, and is said so."""
         root = Span("turn", self.start_ns, self.ended_ns or self.touched_ns)
         root.attributes |= {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": agent}
-        root.said(turn=self.number, kind=self.kind, outcome=self.outcome or None, reason=self.reason or None)
+        root.said(turn=self.number, kind=self.kind or None, outcome=self.outcome or None, reason=self.reason or None)
         root.said(parts_left_out=self.left_out or None)
         root.attributes |= self.told
         self._ears(root)

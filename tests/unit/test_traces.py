@@ -220,19 +220,35 @@ def test_a_turn_that_another_session_takes_over_is_still_one_trace() -> None:
     assert root.error is None
 
 
+def test_a_turn_that_began_before_anybody_listened_is_known_from_its_answer_on() -> None:
+    bus = Bus()
+    bus(2330, "speech_ended", t=2000 * MS, start_t=0)
+    bus(2700, "first_audio", turn=3, epoch=1, at=0, since_speech_end_ms=700)
+    bus(2710, "audible", epoch=1, at=0, t=2750 * MS)
+    bus(3300, "turn_ended", turn=3, kind="speech", outcome="answered")
+    bus(3750, "heard", epoch=1, at=24_000, buffered_to=24_000)
+    (root,) = bus.wait(9000)
+    assert [name for name, *_ in outline(root)] == [
+        "capture", "frontend", "generate_content", "service", "playback", "playing",
+    ]  # fmt: skip
+    assert (root.start_ns, root.attributes["voice_pipeline.joined_late"]) == (0, True)
+    bus(9100, "first_audio", turn=3, epoch=1, at=0, since_speech_end_ms=700)  # once given, it does not come again
+    assert len(bus.traces.finish(9200 * MS)) == 0
+
+
 def test_orphans_say_nothing_and_a_number_that_comes_again_is_another_turn() -> None:
     bus = Bus()
     bus(0, "turn_ended", turn=4, kind="speech", outcome="answered")
-    bus(0, "first_audio", turn=4, epoch=1, at=0, since_speech_end_ms=3)
+    bus(0, "usage", turn=4, **{"in": {}, "out": {}})
     bus(1, "audible", epoch=1, at=0, t=1)
     bus(1, "heard", epoch=1, at=5, buffered_to=5)
     bus(2, "tool_result", id="x", name="y", response={})
     bus(3, "speech_ended", t="soon")
-    bus(3, "first_audio", turn=4)
+    bus(3, "first_audio", turn="4")
     bus(3, "usage", turn=None, **{"in": {}, "out": {}})
     bus(3, "connection", up="yes")
     assert bus.wait(400_000) == []
-    assert bus.traces.orphans == 3
+    assert bus.traces.orphans == 2
     bus(500_000, "turn_started", turn=1, kind="text")
     bus(500_100, "turn_started", turn=1, kind="text")
     (lost,) = bus.wait(500_200)
