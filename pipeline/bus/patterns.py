@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 
 class Patterns:
@@ -20,6 +20,11 @@ class Patterns:
         return not self._patterns or any(
             fnmatch.fnmatchcase(src, who) and fnmatch.fnmatchcase(topic, what) for who, what in self._patterns
         )
+
+    def strangers(self, stages: Collection[str]) -> list[str]:
+        """The stages that are meant by their full name and are not among these."""
+        named = dict.fromkeys(who for who, _ in self._patterns if not any(mark in who for mark in "*?["))
+        return [who for who in named if who not in stages]
 
     @property
     def topics(self) -> tuple[str, ...]:

@@ -7,13 +7,14 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline import exits
+from pipeline import exits, places
 from pipeline.audio.wav_file import GrowingWav
 from pipeline.bus.listener import Heard, Listener
+from pipeline.bus.patterns import Patterns
 from pipeline.cli import running
 
 
@@ -29,7 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print until interrupted; waits for a pipeline that is not up yet, and for the next one after its end."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job inherits it ignored
-    listener = Listener(running.wait_for(args), args.patterns)
+    listener = Listener(_saying_strangers(running.wait_for(args), Patterns(args.patterns)), args.patterns)
     ear = _Ear(args.wav) if args.wav is not None else None
     began_ns = time.monotonic_ns()
     try:
@@ -48,6 +49,29 @@ def run(args: argparse.Namespace) -> int:
         if ear is not None:
             ear.close()
     return exits.OK
+
+
+def _saying_strangers(find: Callable[[], Path | None], patterns: Patterns) -> Callable[[], Path | None]:
+    """`find`, and a word on stderr, once, of a stage in the patterns that the pipeline found does not have."""
+    said: list[str] = []
+
+    def look() -> Path | None:
+        run_dir = find()
+        if run_dir is not None and (stages := _stages(run_dir)) and (unknown := patterns.strangers(stages)) != said:
+            said[:] = unknown
+            if unknown:
+                named = ", ".join(repr(name) for name in unknown)
+                print(f"waiting: no stage is called {named}; the stages are {', '.join(stages)}", file=sys.stderr)
+        return run_dir
+
+    return look
+
+
+def _stages(run_dir: Path) -> list[str]:
+    try:
+        return list(json.loads(places.connection_file(run_dir).read_text())["endpoints"])
+    except (OSError, ValueError, KeyError, TypeError):  # it is just being started
+        return []
 
 
 def as_json(message: Heard) -> str:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from pipeline.cli import running
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The loudness."""
-    parser.add_argument("percent", type=int, help="0 (silent) to 100")
+    parser.add_argument("percent", help="0 (silent) to 100")
     running.arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Obey; 0, or 1 if there is nobody to tell or the number is none."""
-    if running.command(args, "volume", percent=args.percent) is None:
+    """Obey; 0, 1 if there is nobody to tell, 2 if the number is none."""
+    digits = args.percent.removesuffix("%").strip()
+    if not (digits.isascii() and digits.isdigit() and int(digits) <= 100):
+        print(f"expected a number from 0 (silent) to 100, got {args.percent!r}", file=sys.stderr)
+        return 2
+    if running.command(args, "volume", percent=int(digits)) is None:
         return running.FAILED
-    print(f"volume {args.percent}, also after a restart")
+    print(f"volume {digits}, also after a restart")
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from pipeline.config import voices
 from pipeline.config.descriptions import Described, Description
 from pipeline.config.tables import StageTable
 
@@ -43,6 +44,7 @@ def warnings(stages: Sequence[StageTable], described: Mapping[str, Described]) -
     if options.get("session", {}).get("opens") == "wake" and not options.get("frontend", {}).get("wake_word"):
         yield "stages.session.opens: wake, and frontend has no wake_word: nobody can open the line; add one"
     yield from _ends(stages)
+    yield from voices.unknown(stages)
     for table in stages:
         owed = OWES.get(table.name, {})
         if table.command is not None:

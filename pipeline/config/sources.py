@@ -36,13 +36,13 @@ def find(path_or_name: str) -> Path:
             raise _refusal(path_or_name, f"this is {what}", expected="a YAML file")
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         raise _refusal(path_or_name, f"not a file name: {error}", expected="a YAML file") from error
-    names = {path.name: path for folder in (*shipped(), given.parent) for path in _yaml_files(folder)}
-    wanted = given.name if given.suffix else f"{given.name}.yaml"
+    names = {path.stem: path.name for folder in (*shipped(), given.parent) for path in _yaml_files(folder)}
+    near = nearest(given.name.removesuffix(".yaml"), names)  # what all of them end with makes no two of them alike
     there = ", ".join(sorted({path.name for folder in shipped() for path in _yaml_files(folder)}))
     raise _refusal(
         path_or_name,
         "no such file",
-        nearest=nearest(wanted, names),
+        nearest=names.get(near, ""),
         expected=f"a path, or a name in configs/: {there}" if there else "a path",
     )
 

@@ -1,0 +1,58 @@
+"""What commands answer to what can't be: in words, with the next step."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline import places
+from pipeline.bus.patterns import Patterns
+from pipeline.cli import running, tap, volume
+from pipeline.config import voices
+from pipeline.config.tables import Restart, StageTable
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.mark.parametrize("percent", ["loud", "101", "-1", "", "٣"])
+def test_a_volume_that_is_none(percent: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert volume.run(argparse.Namespace(percent=percent, run=None, name=None)) == 2
+    assert capsys.readouterr().err == f"expected a number from 0 (silent) to 100, got {percent!r}\n"
+
+
+def test_a_tap_on_a_stage_that_is_not_there_says_so_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    places.write_connection(tmp_path, {"endpoints": {"gain": "", "session": ""}})
+    look = tap._saying_strangers(lambda: tmp_path, Patterns(["gian/voice", "*/event.*", "gain/voice", "event.*"]))
+    assert look() == look() == tmp_path
+    said = capsys.readouterr().err
+    assert said == "waiting: no stage is called 'gian'; the stages are gain, session\n"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "how"),
+    [
+        ("ended with exit code 78: gain: no numpy", "ended with exit code 78: gain: no numpy"),
+        ("stopped: stop was asked for", "stopped: stop was asked for"),
+        ("ok", "it was killed, or the machine; its last state: ok"),
+    ],
+)
+def test_a_pipeline_that_runs_no_more_says_why(tmp_path: Path, verdict: str, how: str) -> None:
+    file = places.connection_file(tmp_path)
+    file.write_text(json.dumps({"name": "kiosk", "verdict": verdict, "config": "/etc/kiosk.yaml"}))
+    said = running.past([tmp_path / "absent", tmp_path])
+    assert said == f"kiosk does not run, for 0 s: {how}; voice-pipeline run /etc/kiosk.yaml"
+    assert running.past([tmp_path], "demo") == ""
+
+
+def session(voice: object) -> list[StageTable]:
+    return [StageTable("session", use="pipeline.stages.session:Session", options={"voice": voice}, restart=Restart())]
+
+
+def test_a_voice_with_a_typo_is_a_warning() -> None:
+    [line] = voices.unknown(session("Aoade"))
+    assert line == "stages.session.voice: no voice of the service is known as 'Aoade'; did you mean Aoede?"
+    assert not list(voices.unknown(session("aoede")))
+    assert not list(voices.unknown([]))
