@@ -14,10 +14,10 @@ RESTS = {
 
 
 class News:
-    """About the lines to `service`. `standing_in`: what a person must always be told of it, or nothing."""
+    """About the lines to `model` of `service`. `standing_in`: what a person must always be told of it, or nothing."""
 
-    def __init__(self, service: str, standing_in: str) -> None:
-        self._service, self._standing_in = service, standing_in
+    def __init__(self, service: str, model: str, standing_in: str) -> None:
+        self._service, self._model, self._standing_in = service, model, standing_in
         self._up = False
         self._kind = ""
         """Of the failure that was told last."""
@@ -72,5 +72,5 @@ class News:
         return State("degraded" if reason else "live", reason)
 
     def _connection(self, up: bool, reason: str, attempt: int, kind: str = "", remedy: str = "") -> Tell:
-        body = {"up": up, "reason": reason, "attempt": attempt, "service": self._service}
+        body = {"up": up, "reason": reason, "attempt": attempt, "service": self._service, "model": self._model}
         return Tell("connection", {**body, "kind": kind, "remedy": remedy}, sticky=True)

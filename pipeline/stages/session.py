@@ -142,7 +142,7 @@ class Session(Stage):
             pause_ns=self._pause_ns,
         )
         standing_in = service.standing_in(os.environ) if self._service == "simulator" else ""
-        self._news = News(self._service, "; ".join(part for part in (standing_in, budget.fault) if part))
+        self._news = News(self._service, self.model, "; ".join(part for part in (standing_in, budget.fault) if part))
         self._lines = Lines(
             self._talk,
             Dialling(self._talk, Backoff(random.random), resumes=self.resumption),
