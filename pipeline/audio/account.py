@@ -70,9 +70,9 @@ class Account:
         """Whether it is time to say it again."""
         return now_ns - self._heard_ns >= HEARD_NS
 
-    def renew(self) -> None:
-        """Another epoch: nothing of it was heard."""
-        self._heard_at = 0
+    def renew(self, at: int = 0) -> None:
+        """Another epoch: nothing of it was heard after `at`."""
+        self._heard_at = at
         self.speaking = False
 
     def _say_played(self, time_of: TimeOf) -> None:

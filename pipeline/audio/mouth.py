@@ -120,8 +120,16 @@ class Mouth:
         self._say_prompt_over()
         self._prompting.current = None
 
-    def renew(self, epoch: int, cause: str, now_ns: int) -> None:
-        """A newer epoch, by a flush or by its first frame: nothing of an older one is said any more."""
+    def leave(self, frame: int, time_of: TimeOf, now_ns: int) -> None:
+        """As `cut`, and nothing follows: says to the sample how much was heard, for whoever goes on with it."""
+        self.cut(frame, time_of)
+        self._account.heard(self.reply.epoch, self.reply.buffered_to, now_ns)
+
+    def renew(self, epoch: int, cause: str, now_ns: int, at: int = 0) -> None:
+        """A newer epoch, by a flush or by its first frame: nothing of an older one is said any more.
+
+        `at`: the place of that frame. In the first epoch of all it is how much was heard of whoever spoke before.
+        """
         before = self.reply.epoch, self.reply.buffered_to
         if epoch <= before[0]:
             return
@@ -137,8 +145,9 @@ class Mouth:
         if before[0] >= 0:
             self._end_epoch(*(self._tail or before), now_ns)
         self._tail = None
-        self._account.renew()
-        self._account.heard(epoch, 0, now_ns)
+        at = at if before[0] < 0 else 0
+        self._account.renew(at)
+        self._account.heard(epoch, at, now_ns)
 
     def _end_epoch(self, epoch: int, buffered_to: int, now_ns: int) -> None:
         self._account.heard(epoch, buffered_to, now_ns)

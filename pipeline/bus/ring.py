@@ -66,9 +66,17 @@ class Ring:
             self.dropped += 1
 
     def trim(self, place: Place) -> None:
-        """Forget the blocks that end at or before `place`: nobody will ask for them again."""
+        """Forget what is before `place`, to the sample: whoever takes over from a reader goes on where that one was."""
         while self._blocks and _not_after(end_of(self._blocks[0][1]), place):
             self._forget_oldest()
+        if self._blocks and isinstance(place, tuple):
+            seq, audio = self._blocks[0]
+            start = place_of(audio)
+            if isinstance(start, tuple) and start[0] == place[0] and start[1] < place[1]:
+                rest = audio.from_place((place[1] - start[1]) * audio.rate // REPLY_RATE)
+                self._held_ns -= audio.duration_ns - rest.duration_ns
+                self._held_bytes -= len(audio.pcm) - len(rest.pcm)
+                self._blocks[0] = seq, rest
 
     def since(self, place: Place | None) -> tuple[list[tuple[int, Audio]], float]:
         """The blocks that end after `place` (all for None), and the ms before the first of them that are lost."""

@@ -136,6 +136,7 @@ class Frontend(Stage):
         self._ends = dict.fromkeys((self.brief.inputs.get("mic", ""), self.brief.inputs.get("played", "")), 0)  # inst
         self._why: Why = ""
         self._soon: deque[Timed] = deque(maxlen=UNJUDGED_BLOCKS)  # a few ms of blocks, or all that is replayed
+        self._replayed_ns = 0
         self._tested = ""
         if self._no_aec:
             self._trouble("aec", self._no_aec)
@@ -167,6 +168,8 @@ class Frontend(Stage):
         except ValueError as error:
             self.state("degraded", str(error))
             raise WorldError(str(error)) from error
+        if audio.replay is not None:
+            self._replayed_ns = self.now_ns()
         for block in self._resampler.push(mono, audio.rate, audio.t):
             self._hear(block)
         self._watch_microphone(audio, audio.t)
@@ -259,6 +262,9 @@ class Frontend(Stage):
         self._soon.append(block)
 
     def _judge_all(self) -> None:
+        if self.now_ns() - self._replayed_ns < JUDGE_AFTER_S * _NS:  # who has just taken over is waited for
+            self.after(JUDGE_AFTER_S, self._judge_all)
+            return
         while self._soon:
             self._judge(self._soon.popleft())
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, ClassVar, NoReturn
 
 import numpy as np
 
 from pipeline import Audio, Event, Stage
 from pipeline.audio import devices, pcm
+from pipeline.audio.account import TimeOf
 from pipeline.audio.complaints import Complaints
 from pipeline.audio.devicequeue import DeviceQueue
 from pipeline.audio.mouth import RATE, Mouth
@@ -88,7 +91,7 @@ class Playback(Stage):
         """A frame of a reply: older epochs are dropped, a newer one silences what was before."""
         if audio.epoch is None or audio.at is None:
             return
-        self._renew(audio.epoch, "new_answer")
+        self._renew(audio.epoch, "new_answer", audio.at)
         self._complaints.answered()
         self._mouth.push(audio.epoch, audio.at, audio.samples, self.now_ns())
 
@@ -143,6 +146,11 @@ class Playback(Stage):
         end_ns = self.now_ns() + int((self.grace_s - 0.3) * 1e9)
         while self._mouth.unfinished and self.now_ns() < end_ns:
             time.sleep(min(0.01, self.step() or 0.01))
+        if self._mouth.speaking:  # whoever follows goes on where this stops
+            try:
+                self._silence(self._speaker, partial(self._mouth.leave, now_ns=self.now_ns()))
+            except devices.DeviceLost as error:
+                self._lost(error)
         self._speaker.close()
 
     # -- the device
@@ -255,21 +263,21 @@ class Playback(Stage):
 
     # -- what is said
 
-    def _renew(self, epoch: int, cause: str) -> None:
+    def _renew(self, epoch: int, cause: str, at: int = 0) -> None:
         """A newer epoch: what was before is cut where it stands, or faded, and said so."""
         if self._speaker is not None and self._mouth.must_cut(epoch, cause):
             try:
-                self._cut(self._speaker)
+                self._silence(self._speaker, self._mouth.cut)
             except devices.DeviceLost as error:
                 self._lost(error)
-        self._mouth.renew(epoch, cause, self.now_ns())
+        self._mouth.renew(epoch, cause, self.now_ns(), at)
 
-    def _cut(self, speaker: devices.Speaker) -> None:
+    def _silence(self, speaker: devices.Speaker, cut: Callable[[int, TimeOf], None]) -> None:
         """Silence now: the queue of the device is dropped, and with it what it would have said."""
         queue, now_ns = self._queue, self.now_ns()
         frame = queue.look(self._mouth.given, speaker.free(), now_ns)
         speaker.flush()
-        self._mouth.cut(frame, lambda index: queue.time_of(index, now_ns))
+        cut(frame, lambda index: queue.time_of(index, now_ns))
         queue.restart()
 
     def _say(self, name: str, cause: str, *, loop: bool = False) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
 
 from pipeline import Audio, Event, Stage
 from pipeline.audio import pcm
+from pipeline.audio.account import TimeOf
 from pipeline.audio.mouth import RATE, Mouth
 from pipeline.audio.prompting import Prompt
 from pipeline.audio.prompts import Prompts
@@ -43,7 +46,7 @@ class WavSink(Stage):
         """A frame of a reply."""
         if audio.epoch is None or audio.at is None:
             return
-        self._renew(audio.epoch, "new_answer")
+        self._renew(audio.epoch, "new_answer", audio.at)
         self._mouth.push(audio.epoch, audio.at, audio.samples, self.now_ns())
 
     def on_flush(self, event: Event) -> None:
@@ -75,7 +78,9 @@ class WavSink(Stage):
         return (self._next_ns - self.now_ns()) / 1e9
 
     def stop(self) -> None:
-        """Close the file and say where it lies."""
+        """Close the file and say where it lies. What was not heard is for whoever follows."""
+        if self._mouth.speaking:
+            self._silence(partial(self._mouth.leave, now_ns=self.now_ns()))
         self._wav.close()
         self.tell("recorded", file=str(self._wav.path))
         self.log.info("what the visitor heard is recorded", file=str(self._wav.path), lost_bytes=self._wav.lost_bytes)
@@ -93,14 +98,16 @@ class WavSink(Stage):
             queued = self._queue.size
             self._queue = np.append(self._queue, mouth.frames(QUEUE_FRAMES - queued, queued, now_ns))
 
-    def _renew(self, epoch: int, cause: str) -> None:
+    def _renew(self, epoch: int, cause: str, at: int = 0) -> None:
         """A newer epoch: what was heard of the one before is said where it was cut."""
-        now_ns = self.now_ns()
         if self._mouth.must_cut(epoch, cause):
-            frame = self._mouth.given - self._queue.size
-            self._mouth.cut(frame, lambda index: now_ns + (index - frame) * _NS // RATE)
-            self._queue = np.empty(0, np.int16)
-        self._mouth.renew(epoch, cause, now_ns)
+            self._silence(self._mouth.cut)
+        self._mouth.renew(epoch, cause, self.now_ns(), at)
+
+    def _silence(self, cut: Callable[[int, TimeOf], None]) -> None:
+        frame, now_ns = self._mouth.given - self._queue.size, self.now_ns()
+        cut(frame, lambda index: now_ns + (index - frame) * _NS // RATE)
+        self._queue = np.empty(0, np.int16)
 
     def _emit(self, samples: pcm.Samples, t: int, epoch: int | None, at: int | None) -> None:
         self.emit("played", Audio("played", pcm.to_bytes(samples), RATE, 1, t, epoch, at))

@@ -14,9 +14,9 @@ REPLY_BYTES = 1920
 """40 ms at 24 kHz."""
 
 
-def stamped(size: int) -> bytes:
-    """`size` bytes of silence that say when they were made."""
-    return _STAMP.pack(_MAGIC, time.monotonic_ns()) + bytes(size - SIZE)
+def stamped(size: int, made_ns: int | None = None) -> bytes:
+    """`size` bytes of silence that say when they were made: now, if nothing else is given."""
+    return _STAMP.pack(_MAGIC, time.monotonic_ns() if made_ns is None else made_ns) + bytes(size - SIZE)
 
 
 def stamp_of(pcm: bytes, at: int = 0) -> int | None:

@@ -98,6 +98,24 @@ def test_an_answer_is_audible_played_and_heard() -> None:
     assert not room.mouth.sounding
 
 
+def test_who_takes_over_an_answer_goes_on_at_the_sample_where_it_stopped() -> None:
+    said = tone(2.0)
+    old = Room()
+    old.answer(1, said)
+    old.run(496)
+    frame = old.mouth.given - old._queue.size
+    old.mouth.leave(frame, lambda index: old.now, old.now)
+    stopped = old.events("heard")[-1]
+    assert stopped == {"epoch": 1, "at": pytest.approx(0.496 * 24_000, abs=30), "buffered_to": 48_000}
+    new = Room()
+    at = stopped["at"]
+    new.mouth.renew(1, "new_answer", 0, at)
+    new.answer(1, said[at:], at)
+    new.run(2_000)
+    assert new.events("heard")[0]["at"] == new.events("audible")[0]["at"] == at, "nor does it say that none was heard"
+    assert np.array_equal(np.concatenate([block for block, *_ in old.played + new.played]), said)
+
+
 @pytest.mark.parametrize("cause", ["interrupted", "new_answer"])
 def test_an_interrupted_answer_is_cut_where_it_stands(cause: str) -> None:
     room = Room()

@@ -229,6 +229,17 @@ def test_a_ring_is_bounded_in_seconds_and_in_bytes() -> None:
     assert by_time.dropped == 45
 
 
+def test_what_was_heard_is_forgotten_to_the_sample() -> None:
+    ring = Ring(keep_s=10)
+    for number in range(3):
+        ring.add(number, reply(4, 480 * number))
+    ring.trim((4, 500))
+    assert [(seq, audio.at, audio.frames) for seq, audio in ring] == [(1, 500, 460), (2, 960, 480)]
+    ring.trim((3, 2_000))
+    ring.trim((5, 10))
+    assert len(ring) == 0, "an older epoch asks for nothing, a newer one forgets all before it"
+
+
 @pytest.mark.parametrize("place", ["here", 1.5, [1], [1, "2"], True])
 def test_an_unfit_request_is_refused(place: Any) -> None:
     with pytest.raises(ValueError, match="from"):

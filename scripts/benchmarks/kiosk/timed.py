@@ -34,6 +34,19 @@ class Source(Stage):
         return 0.0
 
 
+class Waiting(Source):
+    """As capture when all is well: it hears the bus until its block is due. Stamps are due times, 20 ms apart."""
+
+    def step(self) -> float | None:
+        """The blocks that are due."""
+        while (due_s := (self._due_ns + BLOCK_NS - self.now_ns()) / 1e9) <= 0:
+            self._due_ns += BLOCK_NS
+            if self._slots.mine(self._due_ns, floor=False):
+                t = self._due_ns - BLOCK_NS
+                self.emit("mic", Audio("mic", stamped(VOICE_BYTES, self._due_ns), 16_000, 1, t=t))
+        return due_s
+
+
 class TimedPlayback(Playback):
     """Playback itself; a block's time is taken when it lies in the queue."""
 
