@@ -14,6 +14,8 @@ QUIET_S, PAUSES = 5.0, 1.5
 HANGS: Final = ("no beat for", "deaf: took in nothing", "not started within")
 """How `health` words a process that is being ended because it hangs: it was silent for long enough before."""
 KILLED: Final = "killed by SIGKILL"
+_PASSING: Final = ("starting", "primed", "stopping")
+"""States without a reason of their own: the one before holds."""
 _AWAY: Final = ("restarting", "starting", "primed", "failed", "stopping")
 _NS: Final = 1_000_000_000
 
@@ -39,7 +41,7 @@ class Failing:
         if not self._required.get(name, True):
             return
         before, reason_before = self._states.get(name, ("", ""))
-        self._states[name] = (state, reason or (reason_before if state in ("starting", "primed") else ""))
+        self._states[name] = (state, reason or (reason_before if state in _PASSING else ""))
         if state not in _AWAY:
             self._away_ns.pop(name, None)
         elif state != "stopping":  # by order; but one that was away before it still is
