@@ -76,7 +76,10 @@ def _find_alsa(
     for card in cards.cards(proc, sys):
         if cards.plain(device) in {alias.casefold() for alias in card.aliases} and _has(pcms, card.number):
             return Found(kind, device, None, f"(hw:{card.number},")
-    if any(device.casefold() in line.casefold() for line in pcms):
+    matching = [line for line in pcms if device.casefold() in line.casefold()]
+    names = ", ".join(line.split(":")[1].strip() for line in matching or pcms)
+    if len({line.split("-")[0] for line in matching}) > 1:
+        return f"{device!r} is a part of more than one {kind}'s name: write more of it in the configuration ({names})"
+    if matching:
         return Found(kind, device, None)
-    names = ", ".join(line.split(":")[1].strip() for line in pcms)
     return f"no {kind} is named {device!r}: plug it in, or name another in the configuration (there is: {names})"

@@ -36,7 +36,7 @@ def listed(kind: Kind) -> list[Listed]:
     except soundserver.ServerSilent:
         return []
     if offered is not None:
-        real = sorted((e for e in offered if not e.monitor), key=lambda e: (not e.default, e.name))
+        real = sorted((e for e in offered if e.real), key=lambda e: (not e.default, e.name))
         return [
             Listed(kind, e.name, e.description, e.channels, _working_rates(Found(kind, e.name, e)), e.default)
             for e in real

@@ -160,16 +160,10 @@ class Microphone:
     A call that does not return ends in `give_up`, in another thread, with the reason; it must end the process.
     """
 
-    def __init__(
-        self,
-        found: Found,
-        *,
-        rate: int = 16_000,
-        every_channel: bool = False,
-        give_up: Callable[[str], NoReturn] = die_hung,
-    ) -> None:
+    def __init__(self, found: Found, *, rate: int = 16_000, give_up: Callable[[str], NoReturn] = die_hung) -> None:
         native = min(found.endpoint.channels if found.endpoint else 2, MAX_CHANNELS)
-        channels = (native, 2, 1) if every_channel else (1, native, 2)
+        # All that it has: what a server makes of two is not ours to say. PipeWire adds them up, 3 dB louder, and clips.
+        channels = (native, 2, 1)
         self._hang_watch = _hang_watch(found, give_up)
         with self._hang_watch:
             self._stream, form = _open(found, (rate,), channels, 0)
@@ -228,11 +222,18 @@ class Speaker:
         self.rate, self.channels = form.rate, form.channels
         self._wire = Wire()
         self.watch = MoveWatch("speaker", self._endpoint)
-        self.capacity = self.free()
+        self.capacity = self._room()
         """Frames that the device's queue holds: three periods."""
 
     def free(self) -> int:
-        """Frames that can be written without blocking, counted by the device in whole periods."""
+        """Frames that can be written without blocking, counted by the device in whole periods.
+
+        `capacity` at most: PipeWire, run dry, has room for more than it will queue, and whoever took that as the count
+        of what has sounded would be ahead of the speaker.
+        """
+        return min(self.capacity, self._room())
+
+    def _room(self) -> int:
         with self._native():
             frames = int(self._stream.get_write_available())
         if frames < 0:  # PyAudio returns the error instead of raising it

@@ -32,6 +32,9 @@ DIAGNOSIS_S = 0.5
 FLOWS_S = 0.7
 """In which a source that sleeps by itself wakes up and gives its first sound."""
 
+NOTHING = "auto_null"
+"""The sink (`Dummy Output`) of a server without one: who speaks into it is heard by nobody."""
+
 _WORD: dict[Kind, str] = {"microphone": "source", "speaker": "sink"}
 CLIENT_ENV: dict[Kind, str] = {"microphone": "PULSE_SOURCE", "speaker": "PULSE_SINK"}
 """What libpulse reads when it connects: PortAudio's own list shows only `pulse` and `default`."""
@@ -62,6 +65,11 @@ class Endpoint:
     def monitor(self) -> bool:
         """A speaker's own sound, offered as a microphone."""
         return self.name.endswith(".monitor")
+
+    @property
+    def real(self) -> bool:
+        """Something that can hear or be heard: no monitor, and not what a server offers when it has nothing."""
+        return not self.monitor and self.name != NOTHING
 
 
 def sockets(environ: Mapping[str, str] = os.environ) -> list[str]:
@@ -183,19 +191,23 @@ def choose(kind: Kind, device: str, offered: Sequence[Endpoint], environ: Mappin
 
     `auto` is what PULSE_SOURCE or PULSE_SINK names, else the server's default. Else a name, a part of a name or
     description in any case, a USB id (`046d:0825`), or ALSA's name of the card (`hw:Device`). `echo_cancel` is the one
-    that the server cancels the echo of. Of several the default one, else the first by name. A monitor is never chosen
-    unless it is named in full: a machine that listens to its own speaker talks to itself.
+    that the server cancels the echo of. Of several the default one; where none of them is, they are named and none is
+    chosen: which came first was chance, and the next boot would take another. A monitor is never chosen unless it is
+    named in full: a machine that listens to its own speaker talks to itself.
     """
     wanted = environ.get(CLIENT_ENV[kind], "") if device == "auto" else device
     for endpoint in offered:
         if endpoint.name == wanted:
             return endpoint
-    real = sorted((e for e in offered if not e.monitor), key=lambda e: (not e.default, e.name))
+    real = sorted((e for e in offered if e.real), key=lambda e: (not e.default, e.name))
     if not wanted:
         return real[0] if real else f"the sound server offers no {kind}: plug one in"
-    matching = [endpoint for endpoint in real if _means(wanted, endpoint)]
-    if matching:
+    matching = [e for e in real if _is_called(wanted, e)] or [e for e in real if _means(wanted, e)]
+    if matching and (len(matching) == 1 or matching[0].default or wanted == ECHO_CANCEL):
         return matching[0]
+    if matching:
+        names = ", ".join(e.name for e in matching)
+        return f"{wanted!r} is a part of more than one {kind}'s name: write more of it in the configuration ({names})"
     if wanted == ECHO_CANCEL:
         return f"the sound server cancels no echo for a {kind}: pactl load-module module-echo-cancel, or name another"
     names = ", ".join(e.name for e in real) or "none"
@@ -207,8 +219,13 @@ def _means(wanted: str, endpoint: Endpoint) -> bool:
     if wanted == ECHO_CANCEL:
         return "echo-cancel" in name.replace("_", "-")
     part = wanted.casefold()
-    aliases = {alias.casefold() for alias in endpoint.aliases}
-    return part in name or part in endpoint.description.casefold() or cards.plain(wanted) in aliases
+    return part in name or part in endpoint.description.casefold()
+
+
+def _is_called(wanted: str, endpoint: Endpoint) -> bool:
+    """By a whole name, which goes before a part of another's."""
+    aliases = {alias.casefold() for alias in (*endpoint.aliases, endpoint.description)}
+    return wanted.casefold() in aliases or cards.plain(wanted) in aliases
 
 
 def asleep(kind: Kind, name: str) -> str:

@@ -12,6 +12,9 @@ from pipeline import exits
 
 if TYPE_CHECKING:
     from pipeline.audio.devicelist import Listed
+    from pipeline.audio.soundserver import Kind
+
+KINDS: tuple[Kind, ...] = ("microphone", "speaker")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,20 +23,20 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the table; 0, or 69 with the remedy on stderr where there is neither microphone nor speaker."""
+    """Print the table; what is missing goes before it, to stderr, with the remedy. 69 and no table where both are."""
     from pipeline.audio.devicefind import find
     from pipeline.audio.devicelist import listed  # opens the sound card's library: for this command alone
 
-    found = [*listed("microphone"), *listed("speaker")]
+    found = [device for kind in KINDS for device in listed(kind)]
+    missing = [kind for kind in KINDS if not any(device.kind == kind for device in found)]
+    for kind in missing:
+        why = find(kind, "auto")
+        print(why if isinstance(why, str) else f"no {kind}", file=sys.stderr)
     if args.json:
         print(json.dumps({"devices": [dataclasses.asdict(device) for device in found]}))
-    else:
+    elif found:
         for line in _table(found):
             print(line)
-    for kind in ("microphone", "speaker"):
-        if not any(device.kind == kind for device in found):
-            why = find(kind, "auto")
-            print(why if isinstance(why, str) else f"no {kind}", file=sys.stderr)
     return exits.OK if found else exits.WORLD
 
 

@@ -118,7 +118,7 @@ def _loop(microphone_name: str, speaker_name: str) -> Finding:
             if frames > 0:
                 speaker.write(tone[2 * sent : 2 * (sent + frames)])
                 sent += frames
-            blocks.append(np.frombuffer(microphone.read(), "<i2")[:: microphone.channels])
+            blocks.append(_mixed(microphone.read(), microphone.channels))
         during = _power_at(np.concatenate(blocks[len(blocks) // 3 :]), microphone.rate)
         microphone.close()
         speaker.close()
@@ -133,10 +133,13 @@ def _loop(microphone_name: str, speaker_name: str) -> Finding:
 
 
 def _listen(microphone: Any, seconds: float) -> Any:
-    import numpy as np
+    return _mixed(b"".join(microphone.read() for _ in range(int(seconds * 50))), microphone.channels)
 
-    blocks = [microphone.read() for _ in range(int(seconds * 50))]
-    return np.frombuffer(b"".join(blocks), "<i2")[:: microphone.channels].astype(np.int32)
+
+def _mixed(block: bytes, channels: int) -> Any:
+    from pipeline.audio import pcm
+
+    return pcm.pick(pcm.to_samples(block, channels), "mix").astype(int)
 
 
 def _power_at(samples: Any, rate: int) -> float:

@@ -91,6 +91,7 @@ def _live(stage: Stage, link: Link) -> None:
     link.open()
     waits.add(link.descriptors()[1:])
     stage.start()
+    link.hear_settings()
     link.control.say("live")
     if link.state_name == "primed":
         link.state("live")

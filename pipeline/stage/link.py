@@ -50,6 +50,7 @@ class Link:
         self.going = False
         """True once the supervisor said `go`, and its clock is known."""
         self._told_to_go = False
+        self._settings: Mapping[str, Any] = {}
         self._offset = Offset() if brief.remote else None
         if self._offset is not None:
             self._ask_time(self._offset)
@@ -85,6 +86,15 @@ class Link:
             if peer != self.brief.name and (topics := self._topics(peer)):
                 self.consumers[peer] = Consumer(None, endpoint, topics)
                 self.consumers[peer].offset_ns = self.stage.clock_offset_ns
+
+    def hear_settings(self) -> None:
+        """Let the stage hear what people have set, before it does anything: a muted microphone is never opened.
+
+        On the bus it comes too, but after an instant, and on a busy machine an instant is long.
+        """
+        for name, body in self._settings.items():
+            if isinstance(body, Mapping) and (handler := self._handlers.get(name)):
+                handler(Event(name, body, "supervisor"))
 
     def close(self) -> None:
         """Close every socket; what was said last is still sent, for 200 ms at most."""
@@ -159,6 +169,8 @@ class Link:
         for word in self.control.heard():
             if word.get("kind") == "go":
                 self._told_to_go = True
+                settings = word.get("settings")
+                self._settings = settings if isinstance(settings, Mapping) else {}
                 self.going = self._offset is None or self._offset.known
             elif word.get("kind") == "now":
                 self._hear_time(word)

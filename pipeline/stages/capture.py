@@ -13,8 +13,6 @@ from pipeline.stage.life import WorldError, give_way
 
 PROBE_S = 0.5
 """How often an absent device is looked for."""
-MUTE_KNOWN_S = 0.3
-"""How long the first opening waits to hear whether it is muted: a muted machine must not listen even for an instant."""
 HELD_BLOCKS = 100
 """Blocks (2 s) that wait while it is being checked whose sound they are, or how old. Over it the oldest is dropped and
 counted."""
@@ -52,8 +50,7 @@ class Capture(Stage):
     def start(self) -> None:
         """Nothing is opened yet."""
         self._microphone: devices.Microphone | None = None
-        self._muted: bool | None = None  # None: not known yet
-        self._mute_known_by_ns = self.now_ns() + int(MUTE_KNOWN_S * 1e9)
+        self._muted = False  # what `go` says of it comes before the first step
         self._probe_ns = 0
         self._held: deque[tuple[int, bytes]] = deque()  # number of the first sample, block
         self._stalled, self._stall_ended_ns = False, 0
@@ -63,10 +60,6 @@ class Capture(Stage):
 
     def step(self) -> float | None:
         """One block, or one look for the device."""
-        if self._muted is None:
-            if self.now_ns() < self._mute_known_by_ns:
-                return (self._mute_known_by_ns - self.now_ns()) / 1e9
-            self._muted = False
         if self._muted:
             return None
         if self._microphone is None:
@@ -80,7 +73,7 @@ class Capture(Stage):
 
     def on_mute(self, event: Event) -> None:
         """Muted is closed: no program of this machine gets sound through us."""
-        self._muted = bool(event.body["muted"])
+        self._muted = event.body.get("muted") is True
         if self._muted:
             self._close()
             by = event.body.get("by")
@@ -103,7 +96,7 @@ class Capture(Stage):
 
     def _open(self, found: devices.Found) -> None:
         try:
-            self._microphone = devices.Microphone(found, every_channel=self.channel != "mix", give_up=self._hung)
+            self._microphone = devices.Microphone(found, give_up=self._hung)
         except devices.DeviceLost as error:
             self.state("degraded", str(error))
             raise WorldError(str(error)) from error

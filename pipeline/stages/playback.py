@@ -27,6 +27,9 @@ REST_S = 0.25
 """Time between two looks at a device that rests: is it still there."""
 STUCK_NS = 1_500_000_000
 """A queue that has not moved for so long stands still: a frozen server or a suspended sink is asked after and named."""
+END_S = 0.003
+"""Time between two looks where nothing more is to be given. PipeWire sounds whole periods only: the last piece of one
+would lie in the queue as if the speaker hung, so it is filled up with silence, and soon enough that no gap is heard."""
 LAZY_NS = 3_000_000_000
 """Where neither is found. A sink of PulseAudio that nobody hurries renders 2 s ahead and lets a stream stand still for
 0.9 to 2.0 s; who gives up sooner reopens for ever and is never heard."""
@@ -245,12 +248,16 @@ class Playback(Stage):
         if not self._mouth.sounding and self._queue.queued and not self._warmth.rousing(now_ns):
             free = self._drop(speaker)
         frames = self._mouth.frames(free, speaker.capacity - free, now_ns)
+        if free and not frames.size:
+            again_s = min(again_s, END_S)
         if self._mouth.sounding:
             self._warmth.sounded(now_ns)
             self._next_ns = now_ns + int(again_s * 1e9)
         if free == speaker.capacity and frames.size < devices.PERIOD:
             # A device that stands does not start for less than a period.
             frames = np.concatenate((frames, self._mouth.silence(devices.PERIOD - frames.size)))
+        elif not frames.size and 0 < self._queue.queued < devices.PERIOD:
+            frames = self._mouth.silence(-self._mouth.given % devices.PERIOD)
         if frames.size:
             speaker.write(pcm.to_bytes(frames))
         return again_s

@@ -100,9 +100,9 @@ class Hearing:
             _bye(run, word)
 
     def go(self, run: Run) -> None:
-        """Let a primed process take its name, sockets and devices."""
+        """Let a primed process take its name, sockets and devices, as far as nobody has muted it."""
         run.pulse.told_to_go(self._loop.clock())
-        self._control.say(run.identity, "go")
+        self._control.say(run.identity, "go", settings=self._telling.told)
 
     def show_start(self, slot: Slot, state: str) -> None:
         """Show `starting` or `primed`, unless the stage is away for the world's sake: then that is how it is."""

@@ -35,6 +35,8 @@ class Telling:
         """Called with each change that is told."""
         self.on_setting: Callable[[str, Mapping[str, Any]], None] = lambda name, body: None
         """Called whenever mute or volume is told."""
+        self.told: Mapping[str, Mapping[str, Any]] = {}
+        """Mute and volume as they hold, by the names of their events."""
 
     def state(self, slot: Slot, state: str, reason: str = "") -> None:
         """Note and tell how a stage is; nothing is told if nothing changed."""
@@ -60,6 +62,7 @@ class Telling:
         }
         if settings.volume is not None:
             told["volume"] = {"percent": settings.volume}
+        self.told = told
         for name, body in told.items():
             self._bus.event(name, body, sticky=True)
             self.on_setting(name, body)
@@ -68,6 +71,13 @@ class Telling:
         """Keep the verdict where it can be read when nobody answers."""
         self._verdict = line
         self._write_connection()
+
+    def end(self, how: str) -> None:
+        """Keep how it ended where it can be read when nobody runs."""
+        try:
+            places.write_end(self._wiring.run_dir, report.connection(self._wiring, self._slots.values(), how))
+        except OSError as error:
+            log.warning("end not written", error=str(error))
 
     def text(self, text: str) -> str:
         """Something that a person typed for the model. Sticky, for a session that is only just being replaced; returns

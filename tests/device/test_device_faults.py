@@ -71,7 +71,7 @@ def test_the_sound_server_dies(home: Path, pulse: PulseServer, number: signal.Si
         kiosk.ready()
         pulse.play(SENTENCE)
         kiosk.until(lambda: kiosk.events("audible"))
-        kiosk.suffers("playback", number.name, "start.*server", lambda: os.kill(pulse.pid, number))
+        kiosk.suffers("playback", number.name, "start.*server", lambda: pulse.signal(number))
         kiosk.suffers("capture", number.name, "start.*server", lambda: None)
         pulse.kill()
         pulse.start()

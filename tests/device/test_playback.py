@@ -106,6 +106,7 @@ def test_what_was_heard_is_said_sample_by_sample(pulse: PulseServer, nursery: Nu
     sent = tone(1.0)
     session.answer(3, sent)
     drained(nursery, 3, 24_000)
+    nursery.until(lambda: sum(block.frames for block in nursery.audio("played")) == 24_000)
     audible = nursery.events("audible")[0]
     assert (audible.body["epoch"], audible.body["at"]) == (3, 0)
     played = nursery.audio("played")

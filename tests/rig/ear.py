@@ -23,7 +23,7 @@ class Ear:
     def __init__(self, env: Mapping[str, str], source: str = "speaker.monitor") -> None:
         self._recorder = ahead(subprocess.Popen(
             ["parec", "-d", source, "--latency-msec=2", "--process-time-msec=2", "--raw", f"--rate={RATE}",
-             "--channels=1"],
+             "--channels=1", "--channel-map=front-left"],  # of all channels a server makes what it likes
             env=dict(env), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0,
         ))  # fmt: skip
         self._chunks: list[tuple[float, bytes]] = []

@@ -39,6 +39,8 @@ class Nursery:
         """(identity, message) of everything heard on control."""
         self.heard: list[tuple[Stamp, Audio | Event]] = []
         """Everything that passed on the bus, in the order of reading."""
+        self.settings: dict[str, dict[str, Any]] = {}
+        """What `go` says that people have set."""
         self.taps = {name: Consumer(self.context, self.endpoint(name), ("event.", "audio.")) for name in stages}
         self._insts: dict[str, int] = {}
 
@@ -131,7 +133,7 @@ class Nursery:
             message = msgpack.unpackb(data)
             self.said.append((identity.decode(), message))
             if message["kind"] == "primed":
-                self.router.send_multipart([identity, msgpack.packb({"v": 1, "kind": "go"})])
+                self.router.send_multipart([identity, msgpack.packb({"v": 1, "kind": "go", "settings": self.settings})])
         for tap in self.taps.values():
             tap.drain(time.monotonic_ns())
             while (message := tap.next()) is not None:

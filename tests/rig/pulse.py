@@ -57,7 +57,7 @@ class PulseServer:
         self.dir = Path(self._place.name)
         for name in ("run", "home"):
             (self.dir / name).mkdir(mode=0o700)
-        self._daemon: subprocess.Popen[bytes] | None = None
+        self._daemons: list[subprocess.Popen[bytes]] = []
         self._children: list[subprocess.Popen[bytes]] = []
         self._keepers: list[subprocess.Popen[bytes]] = []
         if start:
@@ -77,26 +77,28 @@ class PulseServer:
         kept = {k: v for k, v in os.environ.items() if not k.startswith("PULSE_")}
         return kept | {"XDG_RUNTIME_DIR": str(self.dir / "run"), "HOME": str(self.dir / "home"), "LC_ALL": "C"}
 
-    @property
-    def pid(self) -> int:
-        assert self._daemon is not None, "the sound server was not started"
-        return self._daemon.pid
-
     def start(self, *, devices: bool = True) -> None:
         """The server up and answering; `devices=False`: without any sink or source."""
-        log = (self.dir / "pulse.log").open("ab")
-        self._daemon = ahead(subprocess.Popen(
-            ["pulseaudio", "-n", "--daemonize=no", "--exit-idle-time=-1", "--disallow-exit", "--realtime=no",
-             "--high-priority=no", "--log-target=stderr", "-L", "module-native-protocol-unix"],
-            env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-        ))  # fmt: skip
-        log.close()
+        self._launch()
         wait_until(self.answers, 10.0, f"a sound server that answers; its log:\n{self._log()}")
         if devices:
             self.load_speaker()
             self.load_mic()
             self.pactl("set-default-sink", "speaker")
             self.pactl("set-default-source", "mic")
+
+    def _launch(self) -> None:
+        """Start the server's processes."""
+        self._daemon(
+            "pulseaudio", "-n", "--daemonize=no", "--exit-idle-time=-1", "--disallow-exit", "--realtime=no",
+            "--high-priority=no", "--log-target=stderr", "-L", "module-native-protocol-unix",
+        )  # fmt: skip
+
+    def _daemon(self, *command: str) -> None:
+        with (self.dir / "pulse.log").open("ab") as log:
+            self._daemons.append(
+                ahead(subprocess.Popen(command, env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
+            )
 
     def answers(self) -> bool:
         return (
@@ -105,23 +107,23 @@ class PulseServer:
 
     def kill(self) -> None:
         """SIGKILL, as a crash."""
-        if self._daemon is not None:
-            self._daemon.kill()
-            self._daemon.wait(5)
-            self._daemon = None
+        self._end(self._daemons)
         self._end(self._keepers)
 
+    def signal(self, number: signal.Signals) -> None:
+        """To each of the server's processes."""
+        for daemon in self._daemons:
+            daemon.send_signal(number)
+
     def freeze(self) -> None:
-        os.kill(self.pid, signal.SIGSTOP)
+        self.signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        os.kill(self.pid, signal.SIGCONT)
+        self.signal(signal.SIGCONT)
 
     def close(self) -> None:
         """End everything that was started here."""
-        if self._daemon is not None:
-            with contextlib.suppress(ProcessLookupError):
-                self.thaw()
+        self.thaw()
         self._end(self._children)
         self.kill()
         self._place.cleanup()
@@ -165,7 +167,7 @@ class PulseServer:
             self.load_null_sink(f"{name}_feed", rate=rate, channels=channels)
         return int(self.pactl(
             "load-module", "module-remap-source", f"source_name={name}", f"master={name}_feed.monitor",
-            f"source_properties=device.description={name}",
+            f"channels={channels}", f"source_properties=device.description={name}",
         ))  # fmt: skip
 
     def unload(self, module: int) -> None:
@@ -181,7 +183,7 @@ class PulseServer:
 
     def _unload_with(self, argument: str) -> None:
         for line in self.pactl("list", "short", "modules").splitlines():
-            number, _, arguments = line.split("\t")[:3]
+            number, _, arguments = [*line.split("\t"), "", ""][:3]  # PipeWire's own have arguments of many lines
             if argument in arguments.split():
                 self.unload(int(number))
 

@@ -43,6 +43,23 @@ def test_a_monitor_is_never_taken_for_a_microphone() -> None:
     assert "no microphone is named 'speaker'" in str(choose("microphone", "speaker", [default_monitor], {}))
 
 
+def test_a_part_of_several_names_is_no_name() -> None:
+    twins = [Endpoint(f"alsa_input.usb-Acme-0{n}.mono", "Acme", 1, 48000, aliases=("1234:5678",)) for n in (1, 2)]
+    for device in ("acme", "1234:5678"):
+        said = str(choose("microphone", device, [*twins, CAMERA], {}))
+        assert said.startswith(f"{device!r} is a part of more than one microphone's name: write more of it")
+        assert said.endswith(f"({twins[0].name}, {twins[1].name})")
+    assert choose("microphone", "acme-02", [*twins, CAMERA], {}) is twins[1]
+    longer = Endpoint("acme_two", "Jabra SPEAK 510 Mono with a cable", 1, 48000)
+    assert choose("microphone", "Jabra speak 510 mono", [longer, JABRA], {}) is JABRA, "a whole name goes first"
+
+
+def test_a_server_that_has_nothing_offers_nothing_under_a_name() -> None:
+    nothing = Endpoint("auto_null", "Dummy Output", 2, 48000, default=True)
+    assert choose("speaker", "auto", [nothing], {}) == "the sound server offers no speaker: plug one in"
+    assert choose("speaker", "auto_null", [nothing], {}) is nothing, "in full: asked for"
+
+
 def test_what_is_absent_is_named_with_what_there_is() -> None:
     said = choose("speaker", "Beamer", [CAMERA, JABRA], {})
     assert said == (
@@ -79,6 +96,12 @@ def test_cards_without_a_sound_server(tmp_path: Path) -> None:
     found = devicefind._find_alsa("microphone", "usb", tmp_path)
     assert isinstance(found, devicefind.Found)
     assert isinstance(devicefind._find_alsa("speaker", "auto", tmp_path), devicefind.Found)
+    with (tmp_path / "pcm").open("a") as file:
+        file.write("01-01: USB Audio #1 : USB Audio #1 : capture 1\n")
+    assert isinstance(devicefind._find_alsa("microphone", "usb", tmp_path), devicefind.Found), "one card"
+    with (tmp_path / "pcm").open("a") as file:
+        file.write("02-00: USB Mic : USB Mic : capture 1\n")
+    assert "more than one microphone's name" in str(devicefind._find_alsa("microphone", "usb", tmp_path))
     assert "no speaker is named 'usb'" in str(devicefind._find_alsa("speaker", "usb", tmp_path))
 
 
