@@ -100,6 +100,11 @@ def connection_file(run: Path) -> Path:
     return run / "bus.json"
 
 
+def end_file(run: Path) -> Path:
+    """What tells how the last pipeline there ended, in fields of the connection file."""
+    return run / "ended.json"
+
+
 # -- making them
 
 
@@ -172,7 +177,15 @@ class RunLock:
 
 def write_connection(run: Path, content: Mapping[str, Any]) -> None:
     """Write the connection file (0600) as a whole: a reader finds the old or the new one. Raises OSError."""
-    path = connection_file(run)
+    _write(connection_file(run), content)
+
+
+def write_end(run: Path, content: Mapping[str, Any]) -> None:
+    """Write how the pipeline ended, for who asks then. Raises OSError."""
+    _write(end_file(run), content)
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -207,9 +220,8 @@ def find_runs(environ: Mapping[str, str] = os.environ) -> list[FoundRun]:
 
 
 def find_past_runs(environ: Mapping[str, str] = os.environ) -> list[Path]:
-    """Where pipelines ran that run no more, the last one first."""
-    left = [folder for folder in _candidates(environ) if connection_file(folder).is_file() and holder(folder) is None]
-    return sorted(left, key=lambda folder: connection_file(folder).stat().st_mtime, reverse=True)
+    """Where pipelines ran that run no more."""
+    return [folder for folder in _candidates(environ) if holder(folder) is None]
 
 
 def _candidates(environ: Mapping[str, str]) -> list[Path]:
@@ -290,7 +302,7 @@ def _make_private(folder: Path) -> None:
         if status.st_uid != os.geteuid():
             raise PlaceError(f"{folder} belongs to {_account(status.st_uid)}, not to you; {remedy}")
         if status.st_mode & 0o077:
-            if status.st_mode & 0o1022 or set(os.listdir(file)) - {LOCK, "bus.json"}:
+            if status.st_mode & 0o1022 or set(os.listdir(file)) - {LOCK, "bus.json", "ended.json"}:
                 raise PlaceError(f"{folder} is open to others and not ours alone; chmod 700 it, or {remedy}")
             os.fchmod(file, 0o700)  # systemd makes it 0755
     except OSError as error:

@@ -2,8 +2,17 @@
 // A stage from PROTOCOL.md alone, in JavaScript: makes `voice` louder, and loses nothing that its reader asks for again.
 // `npm install` beside this file first. The sections named are those of PROTOCOL.md.
 import { createReadStream } from "node:fs";
-import { decode, encode } from "@msgpack/msgpack";
-import { Dealer, Subscriber, XPublisher } from "zeromq";
+import { fileURLToPath } from "node:url";
+
+// Section 1: 78 means that trying again is of no use; the last line on stderr is what `status` says of it.
+const missing = (error) => {
+  if (error.code !== "ERR_MODULE_NOT_FOUND") throw error;
+  const here = fileURLToPath(new URL(".", import.meta.url));
+  console.error(`the packages zeromq and @msgpack/msgpack are missing: cd ${here} && npm install`);
+  process.exit(78);
+};
+const { decode, encode } = await import("@msgpack/msgpack").catch(missing);
+const { Dealer, Subscriber, XPublisher } = await import("zeromq").catch(missing);
 
 const NAME = process.env.PIPELINE_STAGE, INST = Number(process.env.PIPELINE_INST);
 const WIRING = JSON.parse(process.env.PIPELINE_WIRING);

@@ -17,8 +17,6 @@ from pipeline.supervisor.client import NoAnswer, ask
 
 FAILED = 1
 START = "start one with `voice-pipeline run CONFIG`"
-ENDS = ("stopped", "ended")
-"""How the last verdict of a pipeline begins that could say why it ended."""
 
 
 class NotFound(Exception):
@@ -64,17 +62,20 @@ def find_run(args: argparse.Namespace) -> Path | None:
 
 def past(run_dirs: Sequence[Path], name: str | None = None) -> str:
     """How the last pipeline that ran (of that name) ended, when, and what to do; empty if none is known of."""
+    found: list[tuple[float, str]] = []
     for run_dir in run_dirs:
-        try:
-            file = places.connection_file(run_dir)
-            left, age_s = json.loads(file.read_text()), max(0.0, time.time() - file.stat().st_mtime)
-            called, verdict, config = str(left["name"]), str(left["verdict"]), str(left["config"])
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-        if name is None or name == called:
-            how = verdict if verdict.startswith(ENDS) else f"it was killed, or the machine; its last state: {verdict}"
-            return f"{called} does not run, for {duration(age_s)}: {how}; voice-pipeline run {config}"
-    return ""
+        for file in (places.connection_file(run_dir), places.end_file(run_dir)):
+            try:
+                left, at = json.loads(file.read_text()), file.stat().st_mtime
+                called, verdict, config = str(left["name"]), str(left["verdict"]), str(left["config"])
+            except (OSError, ValueError, KeyError, TypeError):
+                continue
+            killed = file == places.connection_file(run_dir)  # else it is gone
+            how = f"it was killed, or the machine; its last state: {verdict}" if killed else verdict
+            words = f"{called} does not run, for {duration(max(0.0, time.time() - at))}: {how}"
+            if name is None or name == called:
+                found.append((at, f"{words}; voice-pipeline run {config}"))
+    return max(found)[1] if found else ""
 
 
 def last_words(run_dir: Path) -> str:

@@ -147,7 +147,7 @@ class App:
             self._supervisor.start_all()
             return
         log.info("pipeline stopped", code=code)
-        self._supervisor.telling.verdict(f"{'stopped' if code == OK else f'ended with exit code {code}'}: {reason}")
+        self._supervisor.telling.end(f"{'stopped' if code == OK else f'ended with exit code {code}'}: {reason}")
         self.loop.finish(code)
 
     def _escalate(self, action: policy.Action, slot: Slot) -> None:

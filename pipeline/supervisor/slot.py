@@ -57,7 +57,9 @@ class Run:
         live_s = now - self.pulse.live_since if self.pulse.live_since is not None else 0.0
         bye = self.bye
         if not bye and not self.hang and status > 0 and status != WORLD and self.voice.tail:
-            bye = f"exited {status}: {self.voice.tail[-1][:LAST_LINE]}"
+            lines = list(reversed(self.voice.tail))
+            line = next((line for line in lines if "error" in line.lower()), lines[0])
+            bye = f"exited {status}: {line[:LAST_LINE]}"
         return Exit(status, self.started, live_s, self.hang, self.owns_device, bye)
 
 

@@ -92,6 +92,7 @@ SOON_S, IN_A_ROW = 3.0, 3
 UNANSWERED: Final = 2
 """So many questions in a row that the service heard and left: the line is up, and of no use."""
 DISK: Final = ("No space left", "disk is full", "Read-only file system", "disk I/O error", "database or disk is full")
+NO_LINE: Final = "no connection to"
 SOUND: Final = "sound server"
 FROZEN: Final = "the sound server does not answer"
 _NS: Final = 1_000_000_000
@@ -278,8 +279,11 @@ class Watch:
     def _but(self) -> str:
         """What is worth a word though nobody is kept from talking."""
         ill = {name: said for name, (state, said) in self._states.items() if state in ("degraded", "failed")}
-        known = ("capture", "playback")  # being replaced just now
-        parts = [f"{name}: {said}" if said else name for name, said in ill.items() if name not in known]
+        for name in ("capture", "playback"):  # being replaced just now
+            ill.pop(name, None)
+        if ill.get("session", "").startswith(NO_LINE):  # and of that its event will tell
+            del ill["session"]
+        parts = [f"{name}: {said}" if said else name for name, said in ill.items()]
         return f"ok, but {'; '.join(parts)}" if parts else ""
 
     def _lost(self, now_ns: int, name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import json
+import os
 from pathlib import Path
 
 import pytest
@@ -36,15 +36,17 @@ def test_a_tap_on_a_stage_that_is_not_there_says_so_once(tmp_path: Path, capsys:
     [
         ("ended with exit code 78: gain: no numpy", "ended with exit code 78: gain: no numpy"),
         ("stopped: stop was asked for", "stopped: stop was asked for"),
-        ("ok", "it was killed, or the machine; its last state: ok"),
     ],
 )
 def test_a_pipeline_that_runs_no_more_says_why(tmp_path: Path, verdict: str, how: str) -> None:
-    file = places.connection_file(tmp_path)
-    file.write_text(json.dumps({"name": "kiosk", "verdict": verdict, "config": "/etc/kiosk.yaml"}))
+    left = {"name": "kiosk", "verdict": verdict, "config": "/etc/kiosk.yaml"}
+    places.write_end(tmp_path, left)
     said = running.past([tmp_path / "absent", tmp_path])
     assert said == f"kiosk does not run, for 0 s: {how}; voice-pipeline run /etc/kiosk.yaml"
     assert running.past([tmp_path], "demo") == ""
+    places.write_connection(tmp_path, {**left, "verdict": "ok"})
+    os.utime(places.end_file(tmp_path), (0, 0))
+    assert "it was killed, or the machine; its last state: ok" in running.past([tmp_path])
 
 
 def session(voice: object) -> list[StageTable]:
