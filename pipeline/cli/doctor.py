@@ -13,6 +13,7 @@ from pipeline import exits
 from pipeline.cli import running
 
 if TYPE_CHECKING:
+    from pipeline.config import Pipeline
     from pipeline.doctor.findings import Finding
 
 MARKS = {"ok": "ok  ", "warning": "WARN", "bad": "BAD ", "skipped": "-   "}
@@ -51,10 +52,11 @@ def examine(args: argparse.Namespace) -> list[Finding]:
     from pipeline.doctor import running as watched
     from pipeline.live import service
 
-    found, options, name = _configuration(args.config)
-    if name:
-        found += places.check(name)
-    found.append(_key(options.get("session", {})))
+    found, pipeline = _configuration(args.config)
+    options = _options(pipeline)
+    if pipeline is not None:
+        found += places.check(pipeline.name)
+    found.append(_key(options.get("session", {}), pipeline))
     if not args.offline and service.has_key(os.environ):
         url = (
             os.environ.get("GOOGLE_GEMINI_BASE_URL") or f"https://{service.target('gemini', os.environ, Path()).where}"
@@ -63,33 +65,76 @@ def examine(args: argparse.Namespace) -> list[Finding]:
     status = _running(args)
     if status is not None:
         return found + watched.check(Path(status["pipeline"]["run_dir"]), status)
-    devices = [options.get(stage, {}).get("device", "auto") for stage in ("capture", "playback")]
-    return found + sound.check(str(devices[0]), str(devices[1]), loud=args.loud)
+    microphone, speaker = (_device(pipeline, stage) for stage in ("capture", "playback"))
+    return found + sound.check(microphone, speaker, loud=args.loud) + _not_needed(microphone, speaker)
 
 
-def _configuration(config: str) -> tuple[list[Finding], dict[str, dict[str, Any]], str]:
+def _device(pipeline: Pipeline | None, place: str) -> str | None:
+    """What the stage in this place opens; None if it opens nothing here. Without a configuration: what is there."""
+    if pipeline is None:
+        return "auto"
+    table = next((stage for stage in pipeline.stages if stage.name == place), None)
+    if table is None or table.remote or not (table.use or "").startswith(f"pipeline.stages.{place}:"):
+        return None
+    return str(table.options.get("device", "auto"))
+
+
+def _not_needed(microphone: str | None, speaker: str | None) -> list[Finding]:
+    from pipeline.doctor.findings import Finding
+
+    places = {"microphone": microphone, "speaker": speaker}
+    words = "this configuration opens none on this machine"
+    return [Finding(what, "skipped", words) for what, device in places.items() if device is None]
+
+
+def _configuration(config: str) -> tuple[list[Finding], Pipeline | None]:
     from pipeline.config import ConfigErrors, load
     from pipeline.doctor.findings import Finding
 
     try:
         pipeline = load(config)
     except ConfigErrors as errors:
-        return [Finding("configuration", "bad", str(error)) for error in errors.errors], {}, ""
+        return [Finding("configuration", "bad", str(error)) for error in errors.errors], None
+    names = ", ".join(stage.name for stage in pipeline.stages)
+    return [Finding("configuration", "ok", f"{config}: {names}")], pipeline
+
+
+def _options(pipeline: Pipeline | None) -> dict[str, dict[str, Any]]:
+    """Of each stage."""
+    if pipeline is None:
+        return {}
     options = {stage.name: dict(stage.options) for stage in pipeline.stages}
     if any(s.path == ("stages", "session", "service") and s.origin.startswith("auto") for s in pipeline.settings):
         options["session"].pop("service", None)  # nobody asked for the simulator
-    return [Finding("configuration", "ok", f"{config}: {', '.join(options)}")], options, pipeline.name
+    return options
 
 
-def _key(session: dict[str, Any]) -> Finding:
+def _key(session: dict[str, Any], pipeline: Pipeline | None) -> Finding:
     from pipeline.doctor.findings import Finding
     from pipeline.live import service
 
     if session.get("service") == "simulator":
         return Finding("key", "skipped", "the simulator needs none")
+    for option in ("key_file", "token_file"):
+        if (named := session.get(option)) and pipeline is not None:
+            return _key_file(option, pipeline.config_dir / str(named))
     if service.has_key(os.environ):
         return Finding("key", "ok", "set; `voice-pipeline verify-service` tries it")
     return Finding("key", "warning", f"{service.NO_KEY}: the simulator will answer", "set one of them for Gemini")
+
+
+def _key_file(option: str, path: Path) -> Finding:
+    from pipeline.doctor.findings import Finding
+
+    try:
+        empty = not path.read_text("utf-8", "replace").strip()
+    except OSError as error:
+        return Finding(
+            "key", "bad", f"{option}: {path}: {error.strerror}", "write the key there, readable by this user"
+        )
+    if empty:
+        return Finding("key", "bad", f"{option}: {path} is empty", "write the key there, in one line")
+    return Finding("key", "ok", f"in {path}; `voice-pipeline verify-service` tries it")
 
 
 def _running(args: argparse.Namespace) -> dict[str, Any] | None:

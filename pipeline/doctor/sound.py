@@ -23,8 +23,10 @@ TRACE_DB: Final = 10.0
 """By so much the tone must stand above what the microphone hears without it, at its own frequency."""
 
 
-def check(microphone: str, speaker: str, *, loud: bool) -> list[Finding]:
-    """Ask a process of its own; what it can't say in time is a finding too."""
+def check(microphone: str | None, speaker: str | None, *, loud: bool) -> list[Finding]:
+    """Ask a process of its own; what it can't say in time is a finding too. None: a device that nobody needs."""
+    if microphone is None and speaker is None:
+        return []
     asked = json.dumps({"microphone": microphone, "speaker": speaker, "loud": loud})
     argv = [sys.executable, "-m", "pipeline.doctor.sound", asked]
     try:
@@ -47,10 +49,13 @@ def _measure(asked: dict[str, Any]) -> list[Finding]:
     except soundserver.ServerSilent as frozen:
         return [Finding("sound server", "bad", str(frozen), "restart it")]
     findings = [Finding("sound server", "ok", "answers" if served else "none: ALSA alone")]
-    microphone, heard = _microphone(asked["microphone"])
-    findings.append(microphone)
-    findings.append(_speaker(asked["speaker"]))
-    if asked["loud"] and heard is not None:
+    heard = None
+    if asked["microphone"] is not None:
+        microphone, heard = _microphone(asked["microphone"])
+        findings.append(microphone)
+    if asked["speaker"] is not None:
+        findings.append(_speaker(asked["speaker"]))
+    if asked["loud"] and heard is not None and asked["speaker"] is not None:
         findings.append(_loop(asked["microphone"], asked["speaker"]))
     return findings
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import datetime
 import ssl
 import threading
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from pipeline.cli import doctor
 from pipeline.doctor import network, places
 from pipeline.doctor.findings import Finding, worst
 
@@ -146,3 +148,14 @@ def test_places_are_tried_and_left_as_they_were(tmp_path: Path) -> None:
 def test_the_worst_counts() -> None:
     ok, bad = Finding("a", "ok", ""), Finding("b", "bad", "")
     assert [worst(found) for found in ([ok], [ok, bad], [Finding("c", "warning", ""), ok])] == ["ok", "bad", "warning"]
+
+
+def test_only_what_the_configuration_uses_is_looked_for(tmp_path: Path) -> None:
+    (tmp_path / "booth.yaml").write_text("extends: demo.yaml\nstages: {session: {service: gemini, key_file: key}}\n")
+    asked = argparse.Namespace(config=str(tmp_path / "booth.yaml"), offline=True, loud=False, run=tmp_path, name=None)
+    found = {one.what: one for one in doctor.examine(asked)}
+    assert (found["microphone"].grade, found["speaker"].grade) == ("skipped", "skipped")
+    assert "sound server" not in found
+    assert (found["key"].grade, str(tmp_path / "key") in found["key"].words) == ("bad", True)
+    (tmp_path / "key").write_text("k")
+    assert {one.what: one for one in doctor.examine(asked)}["key"].grade == "ok"
