@@ -97,7 +97,7 @@ class Store:
 
     def tick(self, memory: Memory) -> None:
         """Time passes: what failed is tried again."""
-        if (self._file is None or self._unclean) and self._clock() >= self._retry_at:
+        if (self._file is None or self._unclean or self.fault) and self._clock() >= self._retry_at:
             self.save(memory)
             if self._unclean:
                 self._clean()

@@ -377,7 +377,8 @@ def test_a_folder_that_cannot_be_written_is_said_and_harmless(tmp_path: Path) ->
 
 
 def test_a_full_disk_is_said_and_forgotten_when_there_is_room_again(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    clock = Clock()
+    store = clock.store(tmp_path)
     store.load()
     assert store._file is not None
     store._file.execute("PRAGMA max_page_count=1")
@@ -386,8 +387,11 @@ def test_a_full_disk_is_said_and_forgotten_when_there_is_room_again(tmp_path: Pa
     store.save(kept)
     assert "full" in store.fault
     store._file.execute("PRAGMA max_page_count=100000")
-    store.save(memory())
-    assert store.fault == ""
+    store.tick(kept)
+    assert "full" in store.fault, "not asked for each tick"
+    clock.s += RETRY_S
+    store.tick(kept)
+    assert store.fault == "", "also when nobody says anything"
 
 
 def test_a_locked_file_costs_no_time_and_is_used_when_it_is_free_again(tmp_path: Path) -> None:
