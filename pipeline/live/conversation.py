@@ -326,7 +326,8 @@ class Conversation:
             self.uplink.release()
         effects = self._interruption.tick(now_ns) + self._capping.tick(now_ns)
         playing = self.downlink.playing(now_ns)
-        stalled = self.turns.tick(now_ns, connected=self.connected, playing=playing)
+        # A question that is still on its way up has not been asked yet.
+        stalled = self.turns.tick(now_ns, connected=self.connected and self.uplink.abreast, playing=playing)
         effects += self._course.changes(stalled, now_ns)
         effects += self._stay.tick(now_ns, playing=playing)
         if self.connected and not playing:

@@ -116,7 +116,8 @@ class Course:
                     self.keep_turn()
                     effects.append(Save())
                 case t.Began():
-                    self._covered[turn.id] = parts.uplink.answer_begins()
+                    self._covered[turn.id] = sent_t = parts.uplink.answer_begins()
+                    parts.turns.cover(sent_t)
                     parts.visit.answer_begins()
                     effects += parts.transcript.answered(turn)
                 case t.Spoke(new_input=new_input):
@@ -204,7 +205,7 @@ class Course:
         if turn.kind == "speech":
             own = turn.speech_ended_t
             gives_up = change.reason == "stalled" and own is not None and (covered is None or covered < own)
-            effects += self.answered(own if change.outcome == "empty" or gives_up else covered)
+            effects += self.answered(own if change.outcome == "empty" or gives_up or turn.covered else covered)
         return [*effects, Save()]
 
     def _wedged(self, change: t.Ended) -> bool:

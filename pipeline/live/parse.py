@@ -12,6 +12,8 @@ from typing import Any
 
 from pipeline.live import messages as m
 
+UNSAID_S = 5.0
+"""For the end of a line of which only is said that it is near: time for a gap, and nothing is lost if it is late."""
 PLAYED_RATE = 24_000
 """Hertz of the answers, where the media type does not say."""
 
@@ -82,7 +84,8 @@ def _session(message: Any) -> Iterator[m.Incoming]:
         update = message.session_resumption_update
         yield m.Handle(update.new_handle or "", bool(update.resumable and update.new_handle))
     if message.go_away is not None:
-        yield m.GoAway(seconds(message.go_away.time_left) or 0.0)
+        left_s = seconds(message.go_away.time_left)
+        yield m.GoAway(UNSAID_S if left_s is None else left_s)
     if message.voice_activity is not None:
         kind = "start" if "START" in _word(message.voice_activity.voice_activity_type) else "end"
         yield m.VoiceActivity(kind, seconds(message.voice_activity.audio_offset))

@@ -26,7 +26,7 @@ class Turn:
     unsent: bool = False
     """The line that is up was not given its text: another input came first, and is answered first."""
     covered: bool = False
-    """Its text was given before the answer to the input before it began: that is the answer to both."""
+    """It was given before the answer to the input before it began: that is the answer to both."""
     speech_open: bool = False
     speech_began_ns: int = 0
     speech_ended_t: int | None = None

@@ -133,8 +133,6 @@ class Turns:
         turn.goes_on = False
         if not turn.answering:
             turn.answering, turn.began_ns = True, now_ns
-            for waits in self.waiting:
-                waits.covered = bool(waits.text) and not waits.unsent
             changes.append(Began(turn))
         if not sound:
             turn.wrote = True
@@ -143,6 +141,14 @@ class Turns:
             changes.append(Spoke(turn, turn.asked))
             changes += self._first_audio(turn)
         return changes
+
+    def cover(self, sent_t: int | None) -> None:
+        """The answer that begins is to all that the service was given: texts, and speech that ended by `sent_t`."""
+        for waits in self.waiting:
+            if waits.kind != "speech":
+                waits.covered = not waits.unsent
+            elif not waits.speech_open and waits.speech_ended_t is not None:
+                waits.covered = sent_t is not None and waits.speech_ended_t <= sent_t
 
     def tool_called(self, now_ns: int, call_id: str) -> list[Change]:
         """The answer waits for a function."""

@@ -562,3 +562,33 @@ def test_an_end_of_speech_that_comes_after_its_answer_has_begun_opens_no_turn() 
     talk.says(m.GenerationComplete(), m.TurnComplete())
     assert [body["outcome"] for body in talk.told("turn_ended")] == ["answered"]
     assert not talk.core.turns.open, "nobody waits for anything"
+
+
+def test_a_text_and_a_question_that_waited_together_share_the_answer() -> None:
+    talk = Talk()
+    talk.up()
+    talk.down()
+    talk.do(talk.core.text_in(talk.now, "hello"))
+    end_t = talk.asks()
+    talk.wait(1)
+    assert sent(talk.up()) == [fx.SendText("hello")]
+    talk.voice_to(talk.now)
+    talk.says(SECOND, m.GenerationComplete(), m.TurnComplete())
+    assert [(body["kind"], body["outcome"]) for body in talk.told("turn_ended")] == [
+        ("text", "answered"),
+        ("speech", "answered"),
+    ]
+    assert talk.told("answered")[-1]["t"] >= end_t, "nobody asks it again"
+
+
+def test_a_question_is_not_given_up_before_its_line_was_changed_though_this_machine_stood_still() -> None:
+    talk = Talk()
+    talk.up()
+    talk.asks()
+    talk.wait(4)
+    talk.core.voice(talk.now, Block(talk.core.uplink.seen_t or 0, bytes(4 * 32_000)))  # all at once: it was away
+    talk.do(talk.core.tick(talk.now))
+    talk.voice_to(talk.now)
+    talk.wait(9)
+    assert not talk.told("turn_ended")
+    assert [each for each in talk.done if isinstance(each, fx.Renew)]

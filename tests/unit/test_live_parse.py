@@ -12,7 +12,7 @@ from google import genai
 from google.genai import live
 
 from pipeline.live import messages as m
-from pipeline.live.parse import incoming, rate_of, seconds
+from pipeline.live.parse import UNSAID_S, incoming, rate_of, seconds
 
 pytestmark = pytest.mark.unit
 
@@ -75,6 +75,9 @@ def values(message: dict[str, Any]) -> tuple[m.Incoming, ...]:
         ),
         ({"toolCallCancellation": {"ids": ["1", "2"]}}, (m.ToolCallsCancelled(("1", "2")),)),
         ({"goAway": {"timeLeft": "9.5s"}}, (m.GoAway(9.5),)),
+        ({"goAway": {"timeLeft": "0s"}}, (m.GoAway(0),)),
+        ({"goAway": {}}, (m.GoAway(UNSAID_S),)),
+        ({"goAway": {"timeLeft": "soon"}}, (m.GoAway(UNSAID_S),)),
         ({"sessionResumptionUpdate": {"newHandle": "H", "resumable": True}}, (m.Handle("H", True),)),
         ({"sessionResumptionUpdate": {}}, (m.Handle("", False),)),
         ({"voiceActivity": {"type": "ACTIVITY_START", "audioOffset": "1.2s"}}, (m.VoiceActivity("start", 1.2),)),
