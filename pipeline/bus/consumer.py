@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 
 from pipeline.bus import codec, ends
 from pipeline.bus.messages import Audio, Event
@@ -38,6 +38,10 @@ class Consumer:
         self._seen = Seen()
         self.malformed = 0
         self.last_malformed = ""
+        self.complaint = ""
+        """What was wrong with the latest malformed one, and of which topic."""
+        self.unreadable: dict[str, int] = {}
+        """Malformed blocks by topic of ours: they came, so whoever sent them is not to be taken for unheard."""
         self.overflowed = 0
         """Messages dropped because the inbox was full."""
         self.late = 0
@@ -75,8 +79,7 @@ class Consumer:
             try:
                 stamp, message = codec.unpack(parts)
             except codec.Malformed as error:
-                self.malformed += 1
-                self.last_malformed = str(error)
+                self._refuse(parts, str(error))
                 bad += 1
                 if bad == BAD_AT_ONCE:
                     break
@@ -84,6 +87,13 @@ class Consumer:
             if self._wanted(stamp.topic):
                 self._accept(stamp, message, now_ns)
         return bool(self._inbox or self.last_malformed)
+
+    def _refuse(self, parts: Sequence[bytes], error: str) -> None:
+        self.malformed += 1
+        topic = bytes(parts[0][:40]).decode("utf-8", "replace")
+        if topic in self.topics:
+            self.unreadable[topic] = self.unreadable.get(topic, 0) + 1
+        self.last_malformed = self.complaint = f"{topic}: {error}"
 
     def next(self) -> Message | None:
         """The oldest message not yet read."""

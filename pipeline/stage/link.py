@@ -112,7 +112,10 @@ class Link:
     def beat(self) -> None:
         """Say that the main loop turns, and how much passed through."""
         counts = {
-            "in": {stream: inlet.arrived for stream, inlet in self.inlets.items()},
+            "in": {
+                stream: inlet.arrived + self.consumers[self.brief.inputs[stream]].unreadable.get(f"audio.{stream}", 0)
+                for stream, inlet in self.inlets.items()
+            },
             "out": dict(self.producer.sent) if self.producer else {},
         }
         self.control.say("beat", state=self.state_name, reason=self.state_reason, counts=counts, bus=self._counters())
@@ -292,7 +295,7 @@ class Link:
             topics |= {"event.state", "event.replayed", *(f"audio.{stream}" for stream in streams)}
         return topics
 
-    def _counters(self) -> dict[str, float]:
+    def _counters(self) -> dict[str, Any]:
         return {
             "gaps": sum(inlet.gaps for inlet in self.inlets.values()),
             "lost_ms": round(sum(inlet.lost_ms for inlet in self.inlets.values()), 1),
@@ -300,6 +303,7 @@ class Link:
             "latest_ms": round(max((consumer.latest_ms for consumer in self.consumers.values()), default=0.0), 1),
             "late": sum(consumer.late for consumer in self.consumers.values()),
             "overflowed": sum(consumer.overflowed for consumer in self.consumers.values()),
+            "unreadable": {peer: [c.malformed, c.complaint] for peer, c in self.consumers.items() if c.malformed},
         }
 
     def _log_malformed(self, now_ns: int) -> None:

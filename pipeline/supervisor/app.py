@@ -92,6 +92,7 @@ class App:
         supervisor.telling.on_state = self._watching.stage
         supervisor.telling.on_setting = self._watching.setting
         self._watching.changed = self._verdict_changed
+        self._watching.hard_to_read = supervisor.hearing.hard_to_read
         supervisor.on_escalation = self._escalate
         loop.signalled = self._signal
         loop.take_signals(*SIGNALS, *ASKS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +47,14 @@ class Control:
         """For stages on other machines."""
         self.malformed = 0
         self.last_malformed = ""
+        self.on_malformed: Callable[[str, str], None] = lambda sender, error: None
+        """Called with who sent it, as far as its identity says so, and what was wrong."""
+
+    def refuse(self, sender: str, error: str) -> None:
+        """Count what could not be read."""
+        self.malformed += 1
+        self.last_malformed = error
+        self.on_malformed(sender, error)
 
     def listen_outside(self, endpoint: str) -> None:
         """Hear stages on other machines too: guarded, and each word with the name of the machine."""
@@ -83,8 +91,7 @@ class Control:
             try:
                 yield parse(parts, machine)
             except codec.Malformed as error:
-                self.malformed += 1
-                self.last_malformed = str(error)
+                self.refuse(bytes(parts[0]).decode("utf-8", "replace").rpartition("/")[0], str(error))
 
     def say(self, to: str, kind: str, **fields: Any) -> bool:
         """Send one word to a stage. False if it is not connected or does not read."""

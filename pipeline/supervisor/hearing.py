@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 
 import structlog
@@ -12,6 +13,7 @@ from pipeline.supervisor.control import Control, Word, counts_of, state_of
 from pipeline.supervisor.loop import Loop
 from pipeline.supervisor.slot import Run, Slot
 from pipeline.supervisor.telling import Telling
+from pipeline.supervisor.unreadable import UNREADABLE, Unreadable, told
 
 MALFORMED_S = 1.0
 """Malformed messages are logged this often at most."""
@@ -30,6 +32,9 @@ class Hearing:
         """Called with each beat of a stage: that there is progress."""
         self.on_join: Callable[[Word], None] = lambda word: None
         """Called when another machine asks for a stage to run."""
+        self.unreadable = Unreadable()
+        self._refused: Counter[str] = Counter()
+        control.on_malformed = self._refuse
         self._logged = 0
         self._logged_at = -MALFORMED_S
 
@@ -39,8 +44,7 @@ class Hearing:
             try:
                 self._word(word)
             except codec.Malformed as error:
-                self._control.malformed += 1
-                self._control.last_malformed = str(error)
+                self._control.refuse(word.sender, str(error))
         self._log_malformed()
         return self._control.waits
 
@@ -120,7 +124,22 @@ class Hearing:
             slot.down_since = None
             say = log.debug if slot.series.worn else log.info
             say("stage restarted", stage=slot.name, inst=slot.inst, after_s=after_s, restarts=slot.restarts)
-        self._telling.state(slot, *run.said)
+        words = self.unreadable.words(self._loop.clock(), slot.name)
+        self._telling.state(slot, *(("degraded", words) if words else run.said))
+
+    def hard_to_read(self, reader: str, writer: str, count: int, words: str) -> None:
+        """`reader` could not read so many messages of `writer` since it began."""
+        if (slot := self._slots.get(writer)) is None:
+            return
+        now = self._loop.clock()
+        self.unreadable.note(now, reader, writer, count, words)
+        if slot.run is not None and (self.unreadable.words(now, writer) or slot.reason.startswith(UNREADABLE)):
+            self.show_said(slot, slot.run)
+
+    def _refuse(self, sender: str, error: str) -> None:
+        if sender in self._slots:
+            self._refused[sender] += 1
+            self.hard_to_read("supervisor, control", sender, self._refused[sender], f"control: {error}")
 
     def _beat(self, slot: Slot, run: Run, word: Word, now: float) -> None:
         taken, sent = counts_of(word)
@@ -131,6 +150,8 @@ class Hearing:
         run.pulse.beat(now, run.said[0] if run.pulse.live_since is not None else "", taken, sent)
         bus = word.fields.get("bus")
         slot.counters = {"in": taken, "out": sent, "bus": bus if isinstance(bus, dict) else {}}
+        for writer, (count, words) in told(bus).items():
+            self.hard_to_read(slot.name, writer, count, words)
 
     def _log_malformed(self) -> None:
         new, now = self._control.malformed - self._logged, self._loop.clock()

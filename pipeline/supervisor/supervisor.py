@@ -168,6 +168,8 @@ class Supervisor:
         producers = {stream: pulses[name] for stream, name in slot.table.inputs.items() if name in pulses}
         reason = health.hang(run.pulse, now) or health.deafness(run.pulse, producers)
         if reason:
+            if words := self.hearing.unreadable.words(now, slot.name):
+                reason = f"{reason}; {words}"
             run.hang = reason
             say = log.debug if slot.series.worn else log.error
             say("stage hangs", stage=slot.name, pid=run.child.pid, reason=reason)

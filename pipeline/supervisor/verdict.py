@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
 from pipeline.supervisor.failing import Failing
+from pipeline.supervisor.unreadable import REMEDY, UNREADABLE
 
 Code = Literal[
     "ok",
@@ -219,6 +220,9 @@ class Watch:
     def _of_stages(self, now_ns: int) -> Found | None:
         if fault := self._failing.fault(now_ns):
             return Found("stage_failing", fault.words, fault.remedy)
+        for name, (state, reason) in self._states.items():
+            if state == "degraded" and reason.startswith(UNREADABLE) and self._required.get(name, True):
+                return Found("stage_failing", f"{name}: {reason}", REMEDY)
         if self._mute.get("muted"):
             return Found("muted", f"by {self._mute.get('by') or 'command'}")
         return None

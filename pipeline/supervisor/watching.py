@@ -62,6 +62,8 @@ class Watching:
         self._told: tuple[str, str] = ("", "")
         self.changed: Callable[[], None] = lambda: None
         """Called when the verdict has changed."""
+        self.hard_to_read: Callable[[str, str, int, str], None] = lambda reader, writer, count, words: None
+        """Called with how many events of a stage were malformed."""
 
     def open(self) -> None:
         """Begin to look."""
@@ -112,8 +114,10 @@ class Watching:
         now_ns = time.monotonic_ns()
         self._join()
         heard: list[Event] = []
-        for consumer in self._consumers.values():
+        for name, consumer in self._consumers.items():
             consumer.drain(now_ns)
+            if consumer.malformed:
+                self.hard_to_read("supervisor", name, consumer.malformed, consumer.complaint)
             for _ in range(AT_ONCE):
                 if (entry := consumer.next()) is None:
                     break
@@ -135,7 +139,8 @@ class Watching:
         if event.name == "first_audio":
             for name in UPLINK:
                 if name in self._slots:
-                    self._latency.hop(name, float(self._slots[name].counters.get("bus", {}).get("latest_ms", 0.0)))
+                    late_ms = self._slots[name].counters.get("bus", {}).get("latest_ms")
+                    self._latency.hop(name, float(late_ms) if isinstance(late_ms, int | float) else 0.0)
         if (turn := self._latency.event(event.name, event.body, event.sent)) is not None:
             self._bus.event("latency", turn.body())
             if over := self._latency.over(turn):

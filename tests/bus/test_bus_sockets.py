@@ -165,7 +165,8 @@ def test_a_flood_of_malformed_messages_is_counted_and_ends_nothing(context: zmq.
     raw.send_multipart(codec.pack("audio.voice", {**stamp, **codec.audio_fields(voice(1))}))
     assert names(read_until(consumer, bool)) == ["voice"]
     assert consumer.malformed == 5_000
-    assert "msgpack" in consumer.last_malformed
+    assert "audio.voice: expected a msgpack map" in consumer.last_malformed
+    assert consumer.unreadable == {"audio.voice": 5_000}, "they came: a reader that counts them is not deaf"
     consumer.close(), raw.close()
 
 

@@ -1,14 +1,17 @@
 """Words on the control socket: what is understood, what is refused."""
 
 import contextlib
+from pathlib import Path
+from typing import Any
 
 import msgpack
 import pytest
+import zmq
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.bus.codec import Malformed
-from pipeline.supervisor.control import Word, counts_of, parse, state_of
+from pipeline.supervisor.control import Control, Word, counts_of, parse, state_of
 
 pytestmark = pytest.mark.unit
 
@@ -40,6 +43,25 @@ def test_a_word_of_a_stage() -> None:
 def test_malformed(parts: list[bytes], words: str) -> None:
     with pytest.raises(Malformed, match=words):
         parse(parts)
+
+
+def test_who_said_it_is_told_as_far_as_its_identity_says_so(tmp_path: Path) -> None:
+    context: zmq.Context[Any] = zmq.Context()
+    control, lamp = Control(context, f"ipc://{tmp_path}/control"), context.socket(zmq.DEALER)
+    heard: list[tuple[str, str]] = []
+    control.on_malformed = lambda sender, error: heard.append((sender, error))
+    lamp.identity = b"lamp/7"
+    lamp.connect(f"ipc://{tmp_path}/control")
+    for data in (b"\xc1", packed(kind=3), packed(kind="beat")):
+        lamp.send(data)
+    words: list[Word] = []
+    while not words:
+        assert control.socket.poll(5_000)
+        words += control.heard()
+    assert [(word.sender, word.kind) for word in words] == [("lamp", "beat")]
+    assert [sender for sender, _ in heard] == ["lamp", "lamp"]
+    assert control.malformed == 2
+    lamp.close(), control.close(), context.term()
 
 
 @given(st.lists(st.binary(max_size=60), max_size=4))
