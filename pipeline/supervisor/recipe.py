@@ -139,8 +139,9 @@ class Wiring:
     def _environ(self, table: StageTable, inst: int, past: Mapping[str, int]) -> dict[str, str]:
         environ = dict(self.environ)
         environ.pop("NOTIFY_SOCKET", None)  # only the supervisor speaks to the service manager
-        path = [*import_path(table.python), str(self.pipeline.config_dir), environ.get("PYTHONPATH", "")]
-        environ["PYTHONPATH"] = os.pathsep.join(part for part in path if part)
+        if not table.command:  # another Python must find neither our libraries nor modules that hide its own
+            path = [*import_path(table.python), str(self.pipeline.config_dir), environ.get("PYTHONPATH", "")]
+            environ["PYTHONPATH"] = os.pathsep.join(part for part in path if part)
         environ["PYTHONUNBUFFERED"] = "1"  # what a stage prints before it dies must be in the pipe
         environ["PYTHONFAULTHANDLER"] = "1"  # SIGABRT to a hung one shows its stack, from its first import on
         environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy would start a thread a core in every stage

@@ -70,6 +70,7 @@ def test_a_foreign_program_lives_in_the_folder_of_the_configuration(tmp_path: Pa
     assert (recipe.argv, recipe.cwd, recipe.ours) == (("/usr/bin/env", "lamp"), tmp_path, False)
     assert recipe.environ["COLOUR"] == "red"
     assert recipe.environ["PIPELINE_STAGE"] == "lamp"
+    assert "PYTHONPATH" not in recipe.environ, "in Python, it has an interpreter and libraries of its own"
 
 
 def test_the_service_manager_is_spoken_to_by_the_supervisor_alone(tmp_path: Path) -> None:
