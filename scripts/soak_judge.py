@@ -45,6 +45,8 @@ class Question:
     """How much of the voice the microphone's stage delivered."""
     lost_s: float = 0.0
     """How much of what was delivered never arrived at the service."""
+    gated_s: float = 0.0
+    """How much of it the frontend kept back, because the machine spoke."""
     never_captured_s: float = 0.0
     lost_at: list[float] = field(default_factory=list)
     """Where in the sentence that was, s."""
@@ -133,6 +135,7 @@ def figures(verdict: Verdict) -> dict[str, Any]:
         "added_by_a_fault_p50_s": percentile(added, 50),
         "added_by_a_fault_p95_s": percentile(added, 95),
         "speech_lost_ms": round(1000 * sum(question.lost_s for question in asked)),
+        "speech_gated_ms": round(1000 * sum(question.gated_s for question in asked)),
         "speech_never_captured_ms": round(1000 * sum(question.never_captured_s for question in verdict.questions)),
         "faults": len(verdict.faults),
         "faults_with_one_down_and_one_up": sum(all(c == (1, 1) for c in fault.changes.values()) for fault in clean),
@@ -140,8 +143,14 @@ def figures(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def pieces_lost(question: Question, arrived: Sequence[Samples], mic: Sequence[Stretch]) -> None:
-    """Sets what of the question was never captured, and what was captured and never arrived at the service."""
+def pieces_lost(
+    question: Question, arrived: Sequence[Samples], mic: Sequence[Stretch], voice: Sequence[Stretch] = ()
+) -> None:
+    """Sets what of the question was never captured, and what was captured and never arrived at the service.
+
+    `voice`: what the frontend made of the microphone. Where it cancels an echo, the service is given other samples than
+    the microphone's: there it is that which must have arrived.
+    """
     size = int(PIECE_S * RATE)
     spectra = [_Searched(sound) for sound in arrived if sound.size >= size]
     missing_s = question.ends - question.starts - question.captured_s
@@ -152,9 +161,15 @@ def pieces_lost(question: Question, arrived: Sequence[Samples], mic: Sequence[St
             piece = sound[begin : begin + size].astype(np.float64)
             if np.abs(piece).max() < VOICED:
                 continue
-            if lost := _lost_s(piece, spectra):
+            at = max(stretch.begin, question.starts) + begin / RATE
+            lost = _lost_s(piece, spectra)
+            made = [part for part in (each.between(at, at + PIECE_S) for each in voice) if part.size >= SEAM_S * RATE]
+            if lost and made:
+                question.gated_s += sum(part.size for part in made if not part.any()) / RATE
+                lost = sum(_lost_s(part.astype(np.float64), spectra) for part in made if part.any())
+            if lost:
                 question.lost_s += lost
-                question.lost_at.append(round(max(stretch.begin, question.starts) + begin / RATE - question.began, 2))
+                question.lost_at.append(round(at - question.began, 2))
 
 
 def _lost_s(piece: np.ndarray[Any, np.dtype[np.float64]], spectra: Sequence[_Searched]) -> float:
@@ -180,6 +195,8 @@ class _Searched:
 
     def likeness(self, piece: np.ndarray[Any, np.dtype[np.float64]]) -> float:
         """Highest normalised correlation with any stretch."""
+        if not piece.any():
+            return 1.0  # silence of a device that came and went: nothing is lost of it
         count = self._squares.size - piece.size
         matched = np.fft.irfft(self._spectrum * np.conj(np.fft.rfft(piece, self._size)), self._size)[:count]
         energy = self._squares[piece.size :] - self._squares[: -piece.size]

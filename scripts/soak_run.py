@@ -18,7 +18,7 @@ from scripts import soak_judge as judging
 from scripts import soak_visits as visits
 from scripts.soak_faults import Fault, Hand, drawn, script, settle
 from scripts.soak_visitor import Visitor
-from scripts.soak_world import Footprint, Mouth, Samples, SpeakerEar, Stretch, TappedMachine, footprint, recording
+from scripts.soak_world import Footprint, Mouth, Samples, SpeakerEar, TappedMachine, footprint, recording
 from tests.rig.machine import Service
 from tests.rig.pulse import PulseServer
 
@@ -87,7 +87,10 @@ def soak(minutes: float, seed: int, keep: Path | None) -> tuple[dict[str, Any], 
             mouth.close()
             ear.close()
             service.kill()
-    search(verdict, home / "service", machine.mic)
+    search(verdict, home / "service", machine)
+    for name, stretches in (("mic", machine.mic), ("voice", machine.voice)):
+        for each in stretches:
+            (home / f"{name}-{each.begin:.3f}.s16le").write_bytes(each.pcm)
     rows = judging.figures(verdict) | {"footprint_first": vars(first), "footprint_last": vars(last)}
     rows["service_faults"] = dict(Counter(fault.kind for fault in verdict.faults if fault.kind.startswith("service: ")))
     tell(verdict, rows, run.began)
@@ -205,7 +208,7 @@ class Run:
         return found
 
 
-def search(verdict: judging.Verdict, evidence: Path, mic: list[Stretch]) -> None:
+def search(verdict: judging.Verdict, evidence: Path, machine: TappedMachine) -> None:
     """What of each question arrived at the service."""
     received = []
     for index in sorted(evidence.glob("*.jsonl")):
@@ -220,7 +223,7 @@ def search(verdict: judging.Verdict, evidence: Path, mic: list[Stretch]) -> None
             places = [(first, first + count) for at, first, count in blobs if question.began <= at < until]
             if places:
                 arrived.append(sound[places[0][0] : places[-1][1]])
-        judging.pieces_lost(question, arrived, mic)
+        judging.pieces_lost(question, arrived, machine.mic, machine.voice)
 
 
 def tell(verdict: judging.Verdict, rows: dict[str, Any], began: float) -> None:

@@ -26,11 +26,15 @@ RATE = 16_000
 BLOCK_S = 0.02
 MOUTH_LEAD_S = 0.1
 """What the sound server holds of the mouth's stream, so that a busy machine tears no holes into it."""
+ROOM = 4
+"""Amplitude of a quiet room: a microphone that gives zeros is taken for one that is switched off."""
 LOUD = 150
 """Amplitude from which something sounds."""
 EAR_RATE = 24_000
 EAR_CHUNK = EAR_RATE // 100
 """Samples of the ear's resolution: 10 ms."""
+AUDIO = {"capture": ("audio.mic",), "frontend": ("audio.voice",)}
+"""What is listened to of whom."""
 
 Samples = NDArray[np.int16]
 
@@ -64,6 +68,7 @@ class Mouth:
         self._player: subprocess.Popen[bytes] | None = None
         self._ended = False
         self._left = np.empty(0, np.int16)
+        self._dice = np.random.default_rng(0)
         self._said: Recording | None = None
         self.began = 0.0
         """When the present sentence began to sound."""
@@ -103,7 +108,8 @@ class Mouth:
                 time.sleep(BLOCK_S / 2)
                 due = time.monotonic()
                 continue
-            heard = self._write(np.pad(block, (0, size - block.size)).astype("<i2").tobytes())
+            quiet = self._dice.integers(-ROOM, ROOM + 1, size - block.size)
+            heard = self._write(np.concatenate([block, quiet]).astype("<i2").tobytes())
             if spoken and not heard:
                 self.unheard_s += BLOCK_S
             due = max(due + BLOCK_S, time.monotonic() - MOUTH_LEAD_S)
@@ -217,12 +223,14 @@ class TappedMachine(Machine):
         self.said: list[Event] = []
         self.mic: list[Stretch] = []
         """What capture delivered, each stretch without a hole."""
+        self.voice: list[Stretch] = []
+        """What the frontend made of it."""
 
     def pump(self) -> None:
         """Read what has passed on the bus."""
         for name, endpoint in self.connection().get("endpoints", {}).items():
             if name not in self._taps:
-                topics = ("event.", "audio.mic") if name == "capture" else ("event.",)
+                topics = ("event.", *AUDIO.get(name, ()))
                 self._taps[name] = Consumer(self._context, endpoint, topics)
         for tap in self._taps.values():
             tap.drain(time.monotonic_ns())
@@ -247,11 +255,14 @@ class TappedMachine(Machine):
             return
         begin, end = message.t / 1e9, (message.t + message.duration_ns) / 1e9
         if message.rate != RATE or message.channels != 1:
-            raise ValueError(f"expected a microphone of {RATE} Hz mono, got {message.rate} Hz x {message.channels}")
-        if not self.mic or abs(begin - self.mic[-1].end) > 0.03:
-            self.mic.append(Stretch(begin, begin))
-        self.mic[-1].end = end
-        self.mic[-1].pcm += message.pcm
+            raise ValueError(
+                f"expected a {message.stream} of {RATE} Hz mono, got {message.rate} Hz x {message.channels}"
+            )
+        stretches = self.mic if message.stream == "mic" else self.voice
+        if not stretches or abs(begin - stretches[-1].end) > 0.03:
+            stretches.append(Stretch(begin, begin))
+        stretches[-1].end = end
+        stretches[-1].pcm += message.pcm
 
 
 @dataclass(frozen=True)

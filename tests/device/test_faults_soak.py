@@ -75,3 +75,18 @@ def test_lost_is_what_the_microphone_gave_and_the_service_never_got() -> None:
     pieces_lost(asked, [spoken[: int(0.7 * RATE)]], mic)
     assert asked.never_captured_s == pytest.approx(0.5)
     assert asked.lost_s == pytest.approx(0.2), "the piece from 0.7 s on"
+
+
+@pytest.mark.unit
+def test_what_the_frontend_changed_or_kept_back_is_not_lost_and_neither_is_the_silence_of_a_device() -> None:
+    spoken = said().samples
+    mic = [Stretch(0.0, 3.0, bytearray(np.concatenate([spoken[: 2 * RATE], np.zeros(RATE, np.int16)]).tobytes()))]
+    echo = np.random.default_rng(2).integers(-900, 900, int(0.4 * RATE))
+    cancelled = np.concatenate([spoken[: int(0.9 * RATE)], echo.astype(np.int16)])
+    voice = [Stretch(0.0, 2.3, bytearray(np.concatenate([cancelled, np.zeros(RATE, np.int16)]).tobytes()))]
+    asked = question(1, 0.0, 3.0, captured_s=1.0)
+    pieces_lost(asked, [cancelled], mic, voice)
+    assert asked.lost_s == 0.0
+    assert asked.gated_s == pytest.approx(0.2)
+    pieces_lost(asked, [cancelled[: int(0.9 * RATE)]], mic, voice)
+    assert asked.lost_s == pytest.approx(0.4), "what the service was never given of it"
