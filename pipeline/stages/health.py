@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from typing import Annotated, Any, ClassVar
 
-from pipeline import Event, Stage
+from pipeline import Event, Stage, __version__
 from pipeline.config.options import OptionError, Range
 from pipeline.metrics.prometheus import Metrics
 
@@ -57,7 +57,7 @@ class Health(Stage):
                 )
         if self.push and not self.push.startswith(("http://", "https://")):
             raise OptionError(f"push: expected http:// or https://, got {self.push!r}")
-        self.metrics = Metrics()
+        self.metrics = Metrics(__version__)
 
     def start(self) -> None:
         """The server comes up as soon as its port is free."""

@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 
 from pipeline.config.options import OptionError
-from pipeline.metrics.prometheus import Metrics
 from pipeline.stages.health import Health
 from pipeline.testing import Trial
 
@@ -75,12 +74,12 @@ def test_how_long_and_since_when_is_counted_on() -> None:
 
 def test_metrics_count_what_passes() -> None:
     with serving() as (trial, ask):
-        trial.event("stage", stage="capture", state="live", inst=7)
-        trial.event("stage", stage="capture", state="restarting", inst=7)
-        trial.event("stage", stage="capture", state="live", inst=8)
+        trial.event("stage", src="supervisor", stage="capture", state="live", inst=7)
+        trial.event("stage", src="supervisor", stage="capture", state="restarting", inst=7)
+        trial.event("stage", src="supervisor", stage="capture", state="live", inst=8)
         trial.event("turn_ended", kind="speech", outcome="answered")
-        trial.event("latency", turn=1, total_ms=900, service_ms=880, ours_ms=20)
-        trial.event("usage", day_usd=0.25)
+        trial.event("latency", src="supervisor", turn=1, total_ms=900, service_ms=880, ours_ms=20)
+        trial.event("usage", day_usd=0.25, usd=0.05, out={"audio": 40, "made up": 2})
         trial.event("level", rms_dbfs="loud")
         text = ask("/metrics")[1]
     assert 'voice_pipeline_stage_state{stage="capture",state="live"} 1.0' in text
@@ -89,13 +88,9 @@ def test_metrics_count_what_passes() -> None:
     assert 'voice_pipeline_turns_total{kind="speech",outcome="answered"} 1.0' in text
     assert 'voice_pipeline_ours_seconds_bucket{le="0.02"} 1.0' in text
     assert "voice_pipeline_day_usd 0.25" in text
-
-
-def test_names_that_somebody_invents_do_not_fill_the_memory() -> None:
-    metrics = Metrics()
-    for number in range(1000):
-        metrics.event("x", "stage", {"stage": f"s{number}", "state": "live", "inst": 1})
-    assert metrics.text().count("voice_pipeline_stage_starts_total{") == 64
+    assert "voice_pipeline_spent_usd_total 0.05" in text
+    assert 'voice_pipeline_tokens_total{kind="other",way="out"} 2.0' in text
+    assert "voice_pipeline_microphone_dbfs NaN" in text, "0 would be as loud as can be"
 
 
 def test_a_token_keeps_strangers_out_and_is_needed_off_the_loopback() -> None:
