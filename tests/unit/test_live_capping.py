@@ -92,6 +92,33 @@ def test_an_answer_without_an_end_is_cut() -> None:
     assert shop.talk.told("flush")[-1]["cause"] == "capped", "what was not heard is not heard any more"
 
 
+@pytest.mark.parametrize("back", [True, False])
+def test_a_cap_that_is_reached_in_an_answer_whose_line_is_lost_ends_with_a_goodbye_and_opens_tomorrow(
+    back: bool,
+) -> None:
+    shop = Shop(day_usd=0.20)
+    shop.talk.asks()
+    shop.talk.says(m.PersonSaid("How much?", True), m.MachineSaid("It is"), SECOND, SECOND, DEAR)
+    shop.talk.down()
+    shop.talk.wait(3)
+    assert not closed(shop), "the answer is finished, on the next line"
+    if back:
+        assert any("Say the rest" in each.text for each in sent(shop.talk.up()) if isinstance(each, fx.SendText))
+        shop.talk.says(SECOND, m.GenerationComplete(), m.TurnComplete())
+        shop.hears_all()
+    shop.talk.wait(1 if back else FINISH_S)
+    assert shop.played() == ["goodbye"]
+    assert closed(shop)
+    shop.day = "2026-12-01"
+    shop.talk.wait(70)
+    shop.talk.asks()
+    assert shop.talk.core.want.reason is None
+    shop.talk.up()
+    shop.talk.voice_to(shop.talk.now)
+    shop.talk.says(SECOND, m.GenerationComplete(), m.TurnComplete())
+    assert shop.talk.told("turn_ended")[-1]["outcome"] == "answered"
+
+
 def test_who_speaks_to_it_is_told_and_not_answered_tomorrow() -> None:
     shop = Shop(day_usd=0.20)
     shop.turn()

@@ -3,6 +3,7 @@
 import pytest
 
 from pipeline.live import effects as fx
+from pipeline.live import messages as m
 from tests.rig.talk import SECOND, Talk
 
 pytestmark = pytest.mark.unit
@@ -105,3 +106,51 @@ def test_a_typed_text_opens_it() -> None:
     talk = Talk(idle_s=20, opens="wake")
     assert fx.Dial() in talk.do(talk.core.text_in(talk.now, "hello"))
     assert talk.core.want.reason is None
+
+
+@pytest.mark.parametrize(("opens", "by"), [("trigger", "button"), ("wake", "wake word alexa")])
+def test_an_outage_that_outlasts_the_visit_leaves_it_shut_and_the_next_one_is_served(opens: str, by: str) -> None:
+    talk = Talk(idle_s=20, ends_after_s=30, opens=opens)
+    talk.do(talk.core.triggered(talk.now, by))
+    talk.up()
+    first = talk.asks()
+    talk.down()
+    assert talk.core.want.reason is None, "somebody waits: it is dialled"
+    talk.wait(40)
+    assert [body["open"] for body in talk.told("visit")] == [True, False]
+    assert talk.core.want.reason == "untriggered"
+    talk.asks()
+    assert talk.core.want.reason == "untriggered", "who has not opened it is not sent"
+    talk.wait(2)
+    assert fx.Dial() in talk.do(talk.core.triggered(talk.now, by))
+    begins = talk.now
+    talk.asks()
+    talk.wait(8)  # the outage goes on
+    talk.up()
+    place = talk.core.uplink.place()
+    assert place is not None
+    assert first < begins - 10**9 <= place <= begins, "the whole question, and of nobody else"
+    talk.voice_to(talk.now)
+    talk.done.clear()
+    talk.says(SECOND, m.GenerationComplete(), m.TurnComplete())
+    assert [body["outcome"] for body in talk.told("turn_ended")] == ["answered"]
+    assert not talk.core.turns.open
+
+
+def test_a_sleeping_line_that_is_lost_while_it_dials_is_dialled_until_the_question_is_answered() -> None:
+    talk = Talk(idle_s=5)
+    talk.up()
+    talk.wait(6)
+    talk.down()
+    assert talk.core.want.reason == "idle"
+    talk.asks()
+    assert fx.Dial() in talk.done
+    for _ in range(3):
+        talk.wait(4)
+        talk.up()
+        talk.down()
+        assert talk.core.want.reason is None
+    talk.up()
+    talk.voice_to(talk.now)
+    talk.says(SECOND, m.GenerationComplete(), m.TurnComplete())
+    assert [body["outcome"] for body in talk.told("turn_ended")] == ["answered"]
