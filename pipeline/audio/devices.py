@@ -41,7 +41,9 @@ PERIOD = 512
 10 s on a busy machine. A deeper queue makes neither start nor silence later, because both drop what is queued; only a
 change of volume has to wait for it."""
 
-
+_STAY = "node.dont-reconnect=true"
+"""PipeWire then ends a stream whose device is gone, at once, where it would else lead it to another: the microphone's
+to the speaker's own sound. PulseAudio does not know it, and is watched (`MoveWatch`)."""
 _REFUSED = "plug it in, end its other user, or let this user open it (group audio)"
 """PortAudio's words for busy, forbidden and gone are the same."""
 
@@ -80,6 +82,8 @@ def _initialise(found: Found) -> tuple[pyaudio.PyAudio, int, dict[str, Any]]:
     """PortAudio, and index and description of the device. DeviceLost if it is not in PortAudio's list."""
     if found.endpoint is not None:
         os.environ[CLIENT_ENV[found.kind]] = found.endpoint.name  # before the first open: libpulse reads it there
+        properties = os.environ.get("PULSE_PROP", "").split()
+        os.environ["PULSE_PROP"] = " ".join(dict.fromkeys((*properties, _STAY)))
     opened = portaudio()
     side = "maxInputChannels" if found.kind == "microphone" else "maxOutputChannels"
     listed = [opened.get_device_info_by_index(i) for i in range(opened.get_device_count())]

@@ -103,7 +103,9 @@ def test_the_sound_server_freezes_in_mid_answer_and_thaws(home: Path, pulse: Pul
         kiosk.asks_and_is_answered()
 
 
-def test_what_is_suspended_is_named_and_waited_for(home: Path, pulse: PulseServer) -> None:
+def test_what_is_suspended_is_named_and_waited_for(home: Path, pulse: PulseServer, server_kind: str) -> None:
+    if server_kind == "pipewire":
+        pytest.skip("PipeWire wakes whatever is used: nobody can put it to sleep under a stream")
     with BreakableKiosk(home, pulse) as kiosk:
         kiosk.ready()
         for stage, kind, name in (("capture", "source", "mic"), ("playback", "sink", "speaker")):

@@ -31,6 +31,8 @@ class PipeWireServer(PulseServer):
     def _launch(self) -> None:
         """WirePlumber ends at once without a session bus; the others do with less than they complain of."""
         run = self.dir / "run"
+        for name in ("dbus", "pipewire-0", "pipewire-0-manager"):  # of those who were killed
+            (run / name).unlink(missing_ok=True)
         self._daemon("dbus-daemon", "--session", "--nofork", "--nopidfile", f"--address=unix:path={run}/dbus")
         wait_until((run / "dbus").exists, 5.0, "a session bus")
         self._daemon("pipewire")
