@@ -11,6 +11,8 @@ KEPT: Final = 500
 """Turns that the percentiles are of."""
 LATEST_NS: Final = 10_000_000_000
 """An answer that is not audible so long after its first byte was silenced before."""
+ROUNDING: Final = 240
+"""Samples of 24 kHz by which two stages may disagree about a place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ class Latency:
     def __init__(self, budget_ms: float = 300.0) -> None:
         self._budget_ms = budget_ms
         self._first: tuple[int, int, float] | None = None
+        self._first_place: tuple[int, int] = (0, 0)
+        self._audible: tuple[int, tuple[int, int]] | None = None
         self._hops_ms: dict[str, float] = {}
         self.turns: deque[Turn] = deque(maxlen=KEPT)
 
@@ -56,19 +60,31 @@ class Latency:
         self._hops_ms[name] = late_ms
 
     def event(self, name: str, body: Mapping[str, Any], sent_ns: int) -> Turn | None:
-        """An event of a stage, sent at `sent_ns`. A turn, once its answer is audible."""
-        if name == "first_audio":
-            since_ms, turn = body.get("since_speech_end_ms"), body.get("turn")
-            known = isinstance(since_ms, int | float) and isinstance(turn, int)
-            self._first = (turn, sent_ns, float(since_ms)) if known else None  # type: ignore[arg-type,assignment]
-        elif name == "audible" and self._first is not None:
-            t, (turn, first_ns, since_ms) = body.get("t"), self._first
-            self._first = None
-            if isinstance(t, int) and t - first_ns < LATEST_NS:
-                done = Turn(turn, since_ms, max(0.0, (t - first_ns) / 1e6), sum(self._hops_ms.values()))
-                self.turns.append(done)
-                return done
-        return None
+        """An event of a stage, sent at `sent_ns`. A turn, once its answer is audible.
+
+        The two that it is made of come from two stages, in either order, and speak of one place: what is audible
+        after a pause in an answer is no turn's first sound.
+        """
+        place = (body.get("epoch"), body.get("at"))
+        match name, place:
+            case "first_audio", (int(epoch), int(at)):
+                since_ms, turn = body.get("since_speech_end_ms"), body.get("turn")
+                known = isinstance(since_ms, int | float) and isinstance(turn, int)
+                self._first = (turn, sent_ns, float(since_ms)) if known else None  # type: ignore[arg-type,assignment]
+                self._first_place = (epoch, at)
+            case "audible", (int(epoch), int(at)) if isinstance(t := body.get("t"), int):
+                self._audible = (t, (epoch, at))
+        if self._first is None or self._audible is None:
+            return None
+        (turn, first_ns, since_ms), (t, (epoch, at)) = self._first, self._audible
+        if epoch != self._first_place[0] or abs(at - self._first_place[1]) > ROUNDING:
+            return None
+        self._first = self._audible = None
+        if abs(t - first_ns) >= LATEST_NS:
+            return None
+        done = Turn(turn, since_ms, max(0.0, (t - first_ns) / 1e6), sum(self._hops_ms.values()))
+        self.turns.append(done)
+        return done
 
     def over(self, turn: Turn) -> str:
         """The part to look at, if ours took more than its budget; else nothing."""

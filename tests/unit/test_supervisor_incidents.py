@@ -94,29 +94,42 @@ def test_a_turn_in_its_parts_and_over_its_budget() -> None:
     latency = Latency(budget_ms=50)
     latency.hop("frontend", 3.0)
     latency.hop("session", 2.0)
-    assert latency.event("first_audio", {"turn": 4, "since_speech_end_ms": 700}, 10 * S) is None
-    turn = latency.event("audible", {"t": 10 * S + 8_000_000}, 10 * S)
+    assert latency.event("first_audio", {"turn": 4, "epoch": 1, "at": 4000, "since_speech_end_ms": 700}, 10 * S) is None
+    turn = latency.event("audible", {"t": 10 * S + 8_000_000, "epoch": 1, "at": 4000}, 10 * S)
     assert turn is not None
     assert turn.body() == {
         "turn": 4, "total_ms": 708, "service_ms": 695, "ours_ms": 13, "uplink_ms": 5.0, "playback_ms": 8.0,
     }  # fmt: skip
     assert latency.over(turn) == ""
-    latency.event("first_audio", {"turn": 5, "since_speech_end_ms": 700}, 20 * S)
-    slow = latency.event("audible", {"t": 20 * S + 90_000_000}, 20 * S)
+    latency.event("first_audio", {"turn": 5, "epoch": 1, "at": 5000, "since_speech_end_ms": 700}, 20 * S)
+    slow = latency.event("audible", {"t": 20 * S + 90_000_000, "epoch": 1, "at": 5100}, 20 * S)
     assert slow is not None
     assert latency.over(slow).startswith("playback took most of the 95 ms")
     latency.hop("frontend", 200.0)
-    latency.event("first_audio", {"turn": 6, "since_speech_end_ms": 900}, 30 * S)
-    late = latency.event("audible", {"t": 30 * S}, 30 * S)
+    latency.event("first_audio", {"turn": 6, "epoch": 1, "at": 6000, "since_speech_end_ms": 900}, 30 * S)
+    late = latency.event("audible", {"t": 30 * S, "epoch": 1, "at": 6000}, 30 * S)
     assert late is not None
     assert latency.over(late).startswith("frontend took most")
     assert latency.percentiles()["turns"] == 3
 
 
 def test_an_answer_that_was_never_audible_is_no_turn_of_the_next() -> None:
-    latency = Latency()
-    latency.event("first_audio", {"turn": 1, "since_speech_end_ms": 700}, 0)
-    assert latency.event("audible", {"t": 20 * S}, 20 * S) is None
-    assert latency.event("audible", {"t": 1}, 1) is None
-    assert latency.event("first_audio", {"turn": 2, "since_speech_end_ms": None}, 0) is None
+    latency, first = Latency(), {"epoch": 1, "at": 0, "since_speech_end_ms": 700}
+    latency.event("first_audio", {"turn": 1, **first}, 0)
+    assert latency.event("audible", {"t": 20 * S, "epoch": 1, "at": 0}, 20 * S) is None
+    assert latency.event("audible", {"t": 1, "epoch": 1, "at": 0}, 1) is None
+    assert latency.event("first_audio", {"turn": 2, **first, "since_speech_end_ms": None}, 0) is None
     assert latency.percentiles() == {}
+
+
+def test_what_two_stages_say_of_one_sound_may_be_heard_in_either_order() -> None:
+    latency = Latency()
+    assert latency.event("audible", {"t": 8_000_000, "epoch": 3, "at": 480}, 8_000_000) is None
+    told = {"turn": 1, "epoch": 3, "at": 480, "since_speech_end_ms": 700}
+    turn = latency.event("first_audio", told, 5_000_000)
+    assert turn is not None
+    assert turn.playback_ms == 3.0
+    latency.event("first_audio", {**told, "turn": 2, "at": 24_000}, 1 * S)
+    assert latency.event("audible", {"t": 2 * S, "epoch": 3, "at": 48_000}, 2 * S) is None, (
+        "after a pause in the answer"
+    )
