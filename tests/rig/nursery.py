@@ -27,9 +27,11 @@ DEADLINE_S = 20.0
 class Nursery:
     """A few stages on one bus in a directory of their own. Use as a context manager."""
 
-    def __init__(self, run_dir: Path, stages: Mapping[str, Mapping[str, Any]]) -> None:
+    def __init__(
+        self, run_dir: Path, stages: Mapping[str, Mapping[str, Any]], environ: Mapping[str, str] = os.environ
+    ) -> None:
         """`stages`: name → {use, inputs, emits, options}; a test may bind one of the names itself."""
-        self.run_dir, self.stages = run_dir, stages
+        self.run_dir, self.stages, self._environ = run_dir, stages, environ
         self.context: zmq.Context[Any] = zmq.Context()
         self.router: zmq.Socket[bytes] = self.context.socket(zmq.ROUTER)
         self.router.setsockopt(zmq.LINGER, 0)
@@ -86,7 +88,8 @@ class Nursery:
             "state_dir": str(self.run_dir),
             **stage,
         }
-        environ = os.environ | {
+        environ = {
+            **self._environ,
             "PIPELINE_STAGE": name,
             "PIPELINE_INST": str(self._insts[name]),
             "PIPELINE_RUN": str(self.run_dir),

@@ -107,7 +107,7 @@ def test_speaking_over_the_machine_ducks_and_is_confirmed() -> None:
         microphone.hear(person, played=played)
         names = [event.name for event in trial.told if event.name in ("speech_started", "duck", "barge_in")]
         assert names[:3] == ["speech_started", "duck", "barge_in"]
-        assert told(trial, "duck")[0] == {"on": True, "db": -12.0, "fade_ms": 10}
+        assert told(trial, "duck")[0] == {"on": True, "db": -12.0, "fade_ms": 5}
         assert told(trial, "barge_in")[0]["verdict"] == "confirmed"
 
 
