@@ -24,5 +24,10 @@ def test_stages_and_supervisor_are_spared_what_they_do_not_use() -> None:
     assert not supervisor & {"rich", "pygments", "numpy", "pyaudio", "av", "google.genai"}
 
 
+def test_the_library_for_traces_is_loaded_where_they_are_sent_only() -> None:
+    found = imported("pipeline.stages.traces", "pipeline.stages.health", "pipeline.config.loading")
+    assert not {name for name in found if name.startswith("opentelemetry")}
+
+
 def test_who_wants_rich_still_has_it() -> None:
     assert "rich.text" in imported("pipeline.log", "rich.text")
