@@ -77,8 +77,10 @@ class Tape:
                 header = self._record(file, 0)
             except Damaged as error:
                 raise TapeError(f"{error}; not even its header is whole") from error
+            if not isinstance(header, dict):
+                raise TapeError(f"{path}: damaged at byte {len(MAGIC)}: not even its header is whole")
             self._start = file.tell()
-        self.header: dict[str, Any] = header if isinstance(header, dict) else {}
+        self.header: dict[str, Any] = header
 
     def entries(self) -> Iterator[Entry]:
         """Every message in the order in which it came. Raises Damaged after the last whole one of a torn tape."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from pipeline import exits
 from pipeline.bus.tape import Damaged, Entry, Tape, TapeError
+from pipeline.cli.subtitles import cues_of
 
 DAMAGED = 65
 """sysexits' EX_DATAERR: everything before the damage was used."""
@@ -128,27 +129,18 @@ def _wav(reading: _Reading, out: Path) -> None:
 
 
 def _vtt(reading: _Reading, out: Path) -> None:
-    """One cue for each side's final words of a turn, from when its first words came."""
-    cues: list[tuple[int, int, str, str]] = []
-    begun: dict[tuple[str, Any], int] = {}
-    first: int | None = None
-    for entry in reading:
-        first = entry.ns if first is None else first
-        body = entry.fields.get("body")
-        if entry.topic != "event.caption" or not isinstance(body, dict):
-            continue
-        who, text = str(body.get("who")), str(body.get("text", "")).strip()
-        start = begun.setdefault((who, body.get("turn")), entry.ns)
-        if body.get("final"):
-            del begun[who, body.get("turn")]
-            if text:
-                cues.append((start - first, max(entry.ns, start + 1_000_000_000) - first, who, text))
+    """One cue for each side's words of a turn, by the clock of the WAV file."""
+    cues = cues_of(reading)
     lines = ["WEBVTT", ""]
-    for start, end, who, text in sorted(cues):
-        words = text.replace("&", "&amp;").replace("<", "&lt;").replace("\n", " ")
-        lines += [f"{_clock(start)} --> {_clock(end)}", f"<v {who}>{words}", ""]
-    out.write_text("\n".join(lines), "utf-8")
+    for start, end, who, text in cues:
+        words = " ".join(text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").split())
+        lines += [f"{_clock(start)} --> {_clock(max(end, start + 1_000_000))}", f"<v {_name(who)}>{words}", ""]
+    out.write_text("\n".join(lines), "utf-8", "replace")
     print(f"{out}: {len(cues)} cues")
+
+
+def _name(who: str) -> str:
+    return re.sub(r"[^\w -]", "", who)[:40] or "somebody"
 
 
 def _clock(ns: int) -> str:

@@ -7,7 +7,7 @@ Events go out too, but for those of a stage's own life (`state`, `listening`, `r
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,6 +23,8 @@ TIMES = ("t", "start_t")
 """Fields of an event that are ns of the monotonic clock."""
 DRAIN_S = 3.0
 """After the last word of a session: what playback holds is still heard."""
+FAR_NS = 100 * 3600 * 1_000_000_000
+"""A time so far from the recording's is none of it, and may be more than a message can hold."""
 AT_ONCE = 50
 """Messages a turn, so that control is heard between them at any speed."""
 
@@ -98,31 +100,33 @@ class Replay(Stage):
 
     def _now(self, then_ns: int) -> int:
         assert self._first_ns is not None
-        return then_ns - self._first_ns + self._began_ns
+        now_ns = then_ns - self._first_ns + self._began_ns
+        if abs(now_ns - self._began_ns) > FAR_NS:
+            raise codec.Malformed(f"expected a time of this recording, got {then_ns} ns")
+        return now_ns
 
     def _say(self, entry: Entry) -> None:
-        self._said += 1
-        kind, _, name = entry.topic.partition(".")
-        if kind == "event":
-            body = entry.fields.get("body")
-            if isinstance(body, dict):
-                self.tell(name, sticky=name in STICKY, key=_key(body), **self._moved(body))
-            return
         try:
             _, message = codec.unpack(codec.pack(entry.topic, _with_sound(entry.fields)))
-        except codec.Malformed as error:
-            self.log.warning("not said again", topic=entry.topic, error=str(error))
+            if isinstance(message, Audio):
+                self._emit(message)
+            else:
+                self.link.tell(
+                    message.name, self._moved(message.body), sticky=message.name in STICKY, key=_key(message.body)
+                )
+        except (codec.Malformed, ValueError, OverflowError) as error:
+            self.log.warning("not said again", topic=entry.topic[:40], error=str(error))
             return
-        if isinstance(message, Audio):
-            changes: dict[str, Any] = {"t": self._now(message.t)} if message.t is not None else {}
-            if message.epoch is not None:
-                changes["epoch"] = message.epoch + self._epoch
-            self.emit(message.stream, message.replace(**changes))
+        self._said += 1
 
-    def _moved(self, body: dict[str, Any]) -> dict[str, Any]:
-        moved = {
-            key: value for key, value in body.items() if isinstance(key, str) and key not in ("event", "sticky", "key")
-        }
+    def _emit(self, audio: Audio) -> None:
+        changes: dict[str, Any] = {"t": self._now(audio.t)} if audio.t is not None else {}
+        if audio.epoch is not None:
+            changes["epoch"] = audio.epoch + self._epoch
+        self.emit(audio.stream, audio.replace(**changes))
+
+    def _moved(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        moved = dict(body)
         for key in TIMES:
             if isinstance(moved.get(key), int):
                 moved[key] = self._now(moved[key])
@@ -142,7 +146,7 @@ class Replay(Stage):
         return None
 
 
-def _key(body: dict[str, Any]) -> str | None:
+def _key(body: Mapping[str, Any]) -> str | None:
     return body["id"] if isinstance(body.get("id"), str) else None
 
 
