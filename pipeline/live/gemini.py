@@ -36,8 +36,8 @@ from pipeline.live.service import Target
 from pipeline.live.setup import leaves_turns_to_the_service, takes_history_first
 from pipeline.live.uplink import ActivityEnd, ActivityStart, Chunk, Piece, StreamEnd
 
-CONNECT_S = 12.0
-"""From dialling to setupComplete. The SDK itself would wait for ever while pongs arrive."""
+CONNECT_S = 8.0
+"""From dialling to setupComplete, while a person waits. The SDK itself would wait for ever while pongs arrive."""
 OPEN_S = 5.0
 CLOSE_S = 1.5
 PING_EVERY_S, PONG_WITHIN_S = 5.0, 60.0

@@ -94,8 +94,10 @@ class Journal:
 
 def readable(send: Send) -> Message:
     """A message for the log."""
+    if send.first is None:  # a script may send anything at all
+        return send.message
     parts = send.message.get("serverContent", {}).get("modelTurn", {}).get("parts")
-    if send.first is None or not parts:
+    if not parts:
         return send.message
     size = len(read_base64(parts[0]["inlineData"]["data"]))
     return {"serverContent": {"audio": {"bytes": size, "first": send.first, "last": send.first + size // 2 - 1}}}
