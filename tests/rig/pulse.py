@@ -141,7 +141,7 @@ class PulseServer:
             ["pactl", *words], env=self.env, capture_output=True, text=True, timeout=10, check=True
         ).stdout
 
-    def load_null_sink(self, name: str, *, rate: int = 48_000, channels: int = 2) -> int:
+    def load_null_sink(self, name: str, *, rate: int = 48_000, channels: int = 2, form: str = "s16le") -> int:
         """A sink that sounds into its monitor. Module number.
 
         norewinds=1 and a client that always wants 5 ms: without them a null sink renders up to 2 s ahead, and every new
@@ -149,7 +149,7 @@ class PulseServer:
         """
         module = int(self.pactl(
             "load-module", "module-null-sink", f"sink_name={name}", "norewinds=1", f"rate={rate}",
-            f"channels={channels}", f"sink_properties=device.description={name}",
+            f"channels={channels}", f"format={form}", f"sink_properties=device.description={name}",
         ))  # fmt: skip
         self._keepers.append(ahead(subprocess.Popen(
             ["pacat", "--playback", "-d", name, "--latency-msec=5", "--raw", f"--rate={rate}",
@@ -161,10 +161,10 @@ class PulseServer:
     def load_speaker(self, *, rate: int = 48_000) -> int:
         return self.load_null_sink("speaker", rate=rate)
 
-    def load_mic(self, name: str = "mic", *, rate: int = 48_000, channels: int = 2) -> int:
+    def load_mic(self, name: str = "mic", *, rate: int = 48_000, channels: int = 2, form: str = "s16le") -> int:
         """A source fed by the sink NAME_feed. Module number of the source."""
         if f"{name}_feed" not in self.sinks():
-            self.load_null_sink(f"{name}_feed", rate=rate, channels=channels)
+            self.load_null_sink(f"{name}_feed", rate=rate, channels=channels, form=form)
         return int(self.pactl(
             "load-module", "module-remap-source", f"source_name={name}", f"master={name}_feed.monitor",
             f"channels={channels}", f"source_properties=device.description={name}",
