@@ -13,16 +13,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline import Audio
 from pipeline.bus.tape import Tape
 from tests.rig.machine import ROOT, Machine
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.process, pytest.mark.timeout(300)]
 
 VOICES = ROOT / "tests" / "recordings"
+NAMES = ("not_ill_disposed", "cold_hearted", "made_amiable")
 SHORT = (
     f"stages.simulator={{script: {ROOT}/tests/rig/short_answers.yaml, notice: false}}",
-    f"stages.capture.files=[{VOICES}/not_ill_disposed.wav]",
+    f"stages.capture.files=[{', '.join(f'{VOICES}/{name}.wav' for name in NAMES)}]",
     "stages.capture.lead_s=1.0",
+    "stages.capture.gap_s=3.0",  # a service that is slower the next time must not be spoken over
 )
 SECRET = "s3cret-of-the-kiosk"
 
@@ -43,6 +46,18 @@ def recording(machine: Machine, tape: Path, *words: str) -> Iterator[None]:
         process.wait()
 
 
+def microphone_of(tape: Path) -> tuple[list[bytes], int]:
+    """Its blocks in order, and how many there were when the recording ended the conversation."""
+    mic: list[bytes] = []
+    end = 0
+    for entry in Tape(tape).entries():
+        if entry.topic == "audio.mic" and entry.fields.get("replay") is None:
+            mic.append(entry.fields["pcm"])
+        elif entry.topic == "event.source_ended":
+            end = len(mic)
+    return mic, end
+
+
 def test_a_conversation_is_recorded_without_words_or_sound_and_held_again_from_the_tape(tmp_path: Path) -> None:
     whole, discreet = tmp_path / "whole.tape", tmp_path / "discreet.tape"
     first, second = tmp_path / "first", tmp_path / "second"
@@ -57,10 +72,10 @@ def test_a_conversation_is_recorded_without_words_or_sound_and_held_again_from_t
         machine.until(lambda: machine.events("trigger", by=SECRET))
         machine.until(lambda: machine.process.poll() is not None, 90)
         machine.pump()
-        said = machine.captions("machine")
-    assert said
-    assert said[0].encode() in whole.read_bytes()
-    assert not any(caption.encode() in discreet.read_bytes() for caption in said)
+        said = {who: machine.captions(who) for who in ("machine", "person")}
+    assert len(said["machine"]) == len(said["person"]) == len(NAMES)
+    assert said["machine"][0].encode() in whole.read_bytes()
+    assert not any(caption.encode() in discreet.read_bytes() for caption in said["machine"])
     assert not any(entry.fields.get("pcm") for entry in Tape(discreet).entries())
     for tape in (whole, discreet):
         assert SECRET.encode() not in tape.read_bytes()
@@ -76,7 +91,7 @@ def test_a_conversation_is_recorded_without_words_or_sound_and_held_again_from_t
     done = subprocess.run([*tape, "vtt", str(torn)], capture_output=True, text=True, timeout=30)
     assert done.returncode == 65
     assert "damaged at byte" in done.stderr
-    assert said[0].split(".")[0] in torn.with_suffix(".vtt").read_text()
+    assert said["machine"][0].split(".")[0] in torn.with_suffix(".vtt").read_text()
 
     replayed = (
         SHORT[0],
@@ -88,5 +103,12 @@ def test_a_conversation_is_recorded_without_words_or_sound_and_held_again_from_t
         machine.until(lambda: machine.process.poll() is not None, 90)
         machine.pump()
         assert machine.process.returncode == 0
-        assert set(machine.captions("machine")) <= set(said)
-        assert machine.events("turn_ended", kind="speech", outcome="answered")
+        assert {who: machine.captions(who) for who in said} == said, "the same words of both, in the same order"
+        ended = machine.events("turn_ended", kind="speech")
+        assert [event.body["outcome"] for event in ended] == len(NAMES) * ["answered"]
+        again = [
+            (stamp.seq, m.pcm) for stamp, m in machine.heard if stamp.topic == "audio.mic" and isinstance(m, Audio)
+        ]
+    mic, end = microphone_of(whole)
+    assert {seq for seq, _ in again} >= set(range(again[0][0], end)), "each block to the word with which it ended"
+    assert all(pcm == mic[seq] for seq, pcm in again)
