@@ -200,5 +200,5 @@ class _Searched:
         count = self._squares.size - piece.size
         matched = np.fft.irfft(self._spectrum * np.conj(np.fft.rfft(piece, self._size)), self._size)[:count]
         energy = self._squares[piece.size :] - self._squares[: -piece.size]
-        norm = np.sqrt(np.maximum(energy[: matched.size], 1e4)) * np.linalg.norm(piece)
+        norm = np.sqrt(np.maximum(energy[: matched.size], 1.0)) * np.linalg.norm(piece)
         return float((matched[: energy.size] / norm).max())
