@@ -176,7 +176,10 @@ class Watch:
             self._degraded_ns.setdefault(name, now_ns)
         elif state != "starting" and state != "primed":  # the next one may find no device either
             self._degraded_ns.pop(name, None)
-        if name == "session" and state in ("restarting", "starting", "primed"):
+        new = state in ("restarting", "starting", "primed")
+        if name == "frontend" and new:
+            self._hearing = {}  # whoever follows judges afresh, and says nothing while it finds nothing
+        if name == "session" and new:
             self._new_session, self._dials_ns = True, None
         elif name == "session" and state == "waiting" and self._new_session:
             self._new_session, self._dials_ns = False, now_ns

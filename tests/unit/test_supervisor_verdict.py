@@ -128,6 +128,15 @@ def test_a_quick_restart_is_no_failure_and_a_slow_one_is() -> None:
     assert watch.verdict(14 * S).code == "ok"
 
 
+def test_a_front_end_that_was_replaced_judges_afresh() -> None:
+    watch = machine()
+    watch.event(10 * S, "hearing", {"verdict": "deaf", "reason": "no trace of 3 replies"})
+    assert watch.verdict(11 * S).code == "deaf"
+    watch.stage(12 * S, "frontend", "restarting", "killed by SIGKILL")
+    watch.stage(12 * S, "frontend", "live", "")
+    assert watch.verdict(12 * S).code == "ok"
+
+
 def test_a_hang_is_named_at_once_for_it_was_silent_before() -> None:
     watch = machine()
     watch.stage(10 * S, "frontend", "restarting", health.hang(health.Pulse(None, 0.0, 0.0), 2.1))
