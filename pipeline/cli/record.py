@@ -49,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
         return exits.CRASH
     for number in (signal.SIGTERM, signal.SIGINT):  # a shell's background job inherits SIGINT ignored
         signal.signal(number, _interrupt)
+    running.look_on()
     listener = Listener(running.wait_for(args), args.patterns)
     header = {
         "version": __version__,

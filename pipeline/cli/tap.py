@@ -30,6 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print until interrupted; waits for a pipeline that is not up yet, and for the next one after its end."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job inherits it ignored
+    running.look_on()
     listener = Listener(_saying_strangers(running.wait_for(args), Patterns(args.patterns)), args.patterns)
     ear = _Ear(args.wav) if args.wav is not None else None
     began_ns = time.monotonic_ns()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipeline.bus.listener import Heard, Listener
+from pipeline.cli import running
 from pipeline.supervisor.client import NoAnswer, ask
 from pipeline.supervisor.latency import percentile
 
@@ -73,6 +74,7 @@ class Board:
 
 def watch(run_dir: Path) -> int:
     """Until Ctrl-C, or until the pipeline is gone."""
+    running.look_on()
     board, listener = Board(), Listener(lambda: run_dir, PATTERNS)
     try:
         if sys.stdout.isatty():

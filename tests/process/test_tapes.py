@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -37,6 +38,7 @@ def recording(machine: Machine, tape: Path, *words: str) -> Iterator[None]:
     process = subprocess.Popen(argv, env=machine.environ, text=True, stderr=subprocess.PIPE)
     try:
         yield
+        assert os.getpriority(os.PRIO_PROCESS, process.pid) > os.getpriority(os.PRIO_PROCESS, 0), "it stands back"
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=20)
         assert process.returncode == 0, said
