@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections import deque
@@ -77,7 +78,7 @@ def watch(run_dir: Path) -> int:
     running.look_on()
     board, listener = Board(), Listener(lambda: run_dir, PATTERNS)
     try:
-        if sys.stdout.isatty():
+        if sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb":  # else nothing can be drawn over
             return _on_screen(board, listener, run_dir)
         return _piped(board, listener, run_dir)
     except KeyboardInterrupt:
