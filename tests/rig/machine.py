@@ -56,10 +56,18 @@ class Lines:
 class Machine:
     """`voice-pipeline run CONFIG`, tapped. Use as a context manager: whatever it started is gone afterwards."""
 
-    def __init__(self, home: Path, config: str, sets: Sequence[str] = (), environ: Mapping[str, str] = {}) -> None:
+    def __init__(
+        self,
+        home: Path,
+        config: str,
+        sets: Sequence[str] = (),
+        environ: Mapping[str, str] = {},
+        inside: Sequence[str] = (),
+    ) -> None:
+        """`inside`: a command that becomes the one after it, elsewhere: `ip netns exec NAME`."""
         self.home, self.run_dir = home, home / "run"
         self.environ = environment(home, PIPELINE_RUN_DIR=str(self.run_dir), **environ)
-        argv = [sys.executable, "-m", "pipeline", "run", config]
+        argv = [*inside, sys.executable, "-m", "pipeline", "run", config]
         argv += [word for value in sets for word in ("--set", value)]
         self.began_ns = time.monotonic_ns()
         self.process = subprocess.Popen(
@@ -156,16 +164,19 @@ class Machine:
 class Service:
     """`voice-pipeline simulate` as a process of its own, so that it can go away and come back at the same address."""
 
-    def __init__(self, home: Path, script: str | None = None, audio: Path | None = None) -> None:
-        """`audio`: a folder for the sound that each connection sends."""
+    def __init__(
+        self, home: Path, script: str | None = None, audio: Path | None = None, inside: Sequence[str] = ()
+    ) -> None:
+        """`audio`: a folder for the sound that each connection sends. `inside`: as for Machine."""
         self.home, self._script, self._audio, self.port = home, script, audio, 0
+        self._inside = inside
         self.log_file, self.certs = home / "service.jsonl", home / "certs"
         self.cert = ""
         self.start()
 
     def start(self) -> None:
         """Start it (again); returns when it is ready."""
-        argv = [sys.executable, "-m", "pipeline", "simulate", "--port", str(self.port)]
+        argv = [*self._inside, sys.executable, "-m", "pipeline", "simulate", "--port", str(self.port)]
         argv += ["--log", str(self.log_file), "--certs", str(self.certs)]
         argv += ["--script", self._script] if self._script else []
         argv += ["--audio", str(self._audio)] if self._audio else []
