@@ -8,11 +8,15 @@ from typing import Any, NamedTuple
 import msgpack
 
 from pipeline.bus.messages import IMAGE, VERSION, Audio, Event
+from pipeline.bus.shapes import LIMIT, misfit
 
 MAX_BYTES = 16 * 2**20
 """A larger part is refused before it is unpacked: no message of a voice pipeline comes near it."""
 MAX_IMAGE_BYTES = 4 * 2**20
 """Of one picture. The service looks at it in pieces of 768 pixels, about 100 kB; who reads holds some of them."""
+
+MONO = ("voice", "reply", "played")
+"""Streams whose readers count on one channel; a microphone has as many as it has."""
 
 _STR = {str}
 
@@ -89,7 +93,10 @@ def unpack(parts: Sequence[bytes]) -> tuple[Stamp, Audio | Event]:
     if kind == "audio" and name:
         return stamp, _audio(name, fields)
     if kind == "event" and name:
-        return stamp, Event(name, _field(fields, "body", dict), stamp.src, stamp.inst, stamp.sent)
+        body = _field(fields, "body", dict)
+        if wrong := misfit(name, body):
+            raise Malformed(wrong)
+        return stamp, Event(name, body, stamp.src, stamp.inst, stamp.sent)
     if kind == "image" and name:
         return stamp, Event(IMAGE + name, _picture(_field(fields, "body", dict)), stamp.src, stamp.inst, stamp.sent)
     raise Malformed(f"expected a topic audio.<stream>, event.<name> or image.<stream>, got {topic[:40]!r}")
@@ -114,8 +121,8 @@ def _field(fields: Mapping[str, Any], key: str, kind: type) -> Any:
     found = type(value)
     if found is not kind:  # `isinstance` would take True for a number
         raise Malformed(f"expected `{key}` to be {kind.__name__}, got {found.__name__}")
-    if kind is int and value < 0:
-        raise Malformed(f"expected `{key}` >= 0, got {value}")
+    if kind is int and not 0 <= value < LIMIT:
+        raise Malformed(f"expected `{key}` >= 0 and below 2^63, got {value}")
     return value
 
 
@@ -125,6 +132,8 @@ def _audio(stream: str, fields: Mapping[str, Any]) -> Audio:
         raise Malformed(f"expected a rate of 1000 to 768000 Hz, got {rate}")
     if not 1 <= channels <= 64:
         raise Malformed(f"expected 1 to 64 channels, got {channels}")
+    if channels != 1 and stream in MONO:
+        raise Malformed(f"expected {stream} to be mono, got {channels} channels")
     if fields.get("format") != "s16le":
         raise Malformed(f"expected format s16le, got {str(fields.get('format'))[:20]!r}")
     pcm = _field(fields, "pcm", bytes)

@@ -102,9 +102,9 @@ class Inlet:
 
     def on_audio(self, stamp: Stamp, audio: Audio, now_ns: int) -> tuple[Audio | None, Ask | None]:
         """The block, or what is new of it, or None; and a request if this one showed that something is missing."""
+        self.arrived += 1  # whatever becomes of it: who reads it is not deaf
         if stamp.inst < self._inst:
             return None, None
-        self.arrived += 1
         if stamp.inst > self._inst:
             self._begin(stamp.inst, now_ns)
         if audio.replay is not None and (self._ask is None or audio.replay != self._ask.id):

@@ -115,7 +115,7 @@ class Producer:
     def answer(self, request: Mapping[str, Any]) -> None:
         """Answer a `listening` request: its blocks, then always `replayed`. One for another writer is ignored."""
         stream = request.get("stream")
-        if stream not in self._outlets or request.get("to", self.src) != self.src:
+        if not isinstance(stream, str) or stream not in self._outlets or request.get("to", self.src) != self.src:
             return
         try:
             blocks, replayed = self._outlets[stream].answer(request)

@@ -201,7 +201,10 @@ class Link:
     def _dispatch(self, stamp: Stamp, message: Audio | Event, now_ns: int) -> None:
         if isinstance(message, Audio):
             inlet = self.inlets.get(message.stream)
-            if inlet is None or inlet.producer != stamp.src:
+            if inlet is None:
+                return
+            if inlet.producer != stamp.src:
+                inlet.arrived += 1
                 return
             audio, ask = inlet.on_audio(stamp, message, now_ns)
             self._ask(ask)

@@ -77,12 +77,12 @@ class Screen(Stage):
 
     def on_level(self, event: Event) -> None:
         """The microphone, five times a second."""
-        self._level = bar(event.body["rms_dbfs"])
+        self._level = "" if (dbfs := event.body.get("rms_dbfs")) is None else bar(dbfs)
         self._show_bottom()
 
     def on_caption(self, event: Event) -> None:
         """What was said; each side's words stay when its sentence is complete."""
-        who, text = event.body["who"], str(event.body["text"])
+        who, text = ("person" if event.body["who"] == "person" else "machine"), str(event.body["text"])
         if event.body.get("final"):
             self._partial[who] = ""
             if text.strip():
@@ -110,7 +110,7 @@ class Screen(Stage):
 
     def on_interrupted(self, event: Event) -> None:
         """The machine was spoken over."""
-        self._canvas.line(f"{'':>10}  interrupted after {event.body.get('after_ms', 0):.0f} ms", YELLOW)
+        self._canvas.line(f"{'':>10}  interrupted after {event.body.get('after_ms') or 0:.0f} ms", YELLOW)
 
     def on_connection(self, event: Event) -> None:
         """The line to the service went up or down."""
