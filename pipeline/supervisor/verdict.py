@@ -91,7 +91,8 @@ DIAL_S: Final = 4.0
 SOON_S, IN_A_ROW = 3.0, 3
 """So many answers in a row cut so soon after their first sound: it is its own voice that cuts them."""
 UNANSWERED: Final = 2
-"""So many questions in a row that the service heard and left: the line is up, and of no use."""
+"""So many inputs in a row that the service left without an answer. A text it must answer: the line is up, and of no
+use. What was heard may have been noise, which nobody answers: worth a word, no more."""
 DISK: Final = ("No space left", "disk is full", "Read-only file system", "disk I/O error", "database or disk is full")
 NO_LINE: Final = "no connection to"
 SOUND: Final = "sound server"
@@ -158,7 +159,8 @@ class Watch:
         self._hearing: Mapping[str, Any] = {}
         self._mute: Mapping[str, Any] = {}
         self._volume = 100
-        self._cut_soon = self._unanswered = 0
+        self._cut_soon = self._unanswered = self._unread = 0
+        """In a row: answers cut at once, turns without an answer, texts among these."""
         self._audible_ns: int | None = None
         self._heard_ns: int | None = None
         self._spoke = False
@@ -255,8 +257,8 @@ class Watch:
             return self._of_no_line(self._connection)
         if not self._connection and "session" in self._states:
             return Found("starting", self._states["session"][1])
-        if self._unanswered >= UNANSWERED:
-            words = f"it heard {self._unanswered} questions in a row and answered none"
+        if self._unread >= UNANSWERED:
+            words = f"it was given {self._unread} texts in a row and answered none"
             return Found("service_unreachable", words, ITS_OWN, "service does not answer")
         return Found("starting") if self._required.keys() - self._states.keys() else None
 
@@ -291,6 +293,8 @@ class Watch:
         if ill.get("session", "").startswith(NO_LINE):  # and of that its event will tell
             del ill["session"]
         parts = [f"{name}: {said}" if said else name for name, said in ill.items()]
+        if self._unanswered >= UNANSWERED:
+            parts.append(f"what was heard got no answer {self._unanswered} times in a row: noise, or the service")
         return f"ok, but {'; '.join(parts)}" if parts else ""
 
     def _lost(self, now_ns: int, name: str) -> str:
@@ -305,9 +309,10 @@ class Watch:
             self._heard_ns = now_ns
         self._spoke = False
         if body.get("outcome") == "answered":
-            self._answered_ns, self._cut_soon, self._unanswered = now_ns, 0, 0
+            self._answered_ns, self._cut_soon, self._unanswered, self._unread = now_ns, 0, 0, 0
         elif body.get("reason") == "stalled":
             self._unanswered += 1
+            self._unread += body.get("kind") == "text"
 
     def _was_cut(self, now_ns: int) -> None:
         if self._audible_ns is not None and now_ns - self._audible_ns < SOON_S * _NS:

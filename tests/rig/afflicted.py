@@ -194,6 +194,11 @@ class Afflicted:
             subprocess.Popen(argv, env=self.machine.environ, cwd=self.home, stdout=quiet, stderr=quiet)
         )
 
+    def until_answered(self) -> None:
+        """Until nobody waits for an answer, so that the next fault finds a kiosk at rest."""
+        events = self.machine.events
+        self.machine.until(lambda: len(events("turn_started")) <= len(events("turn_ended")))
+
     def settle(self) -> None:
         """Until what was asked for in the background has come to its end."""
         for process in self._running:

@@ -58,6 +58,7 @@ def suffer(kiosk: Afflicted, fault: Fault) -> Row:
     finally:
         fault.mend(kiosk)
     _, back_ns = kiosk.until_line(lambda said: said.startswith("shop: ok"), fault.back_s, lambda: None)
+    kiosk.until_answered()
     seconds = [(there_ns - begun_ns) / S, max(0.0, there_ns - known_ns) / S, (back_ns - mended_ns) / S]
     return Row(fault.name, line, *(round(s, 2) for s in seconds))
 

@@ -58,7 +58,7 @@ def server_gone(watch: Watch, now: int) -> None:
 
 def left(watch: Watch, now: int) -> None:
     for _ in range(2):
-        watch.event(now, "turn_ended", {"outcome": "empty", "reason": "stalled"})
+        watch.event(now, "turn_ended", {"kind": "text", "outcome": "empty", "reason": "stalled"})
 
 
 INJECTED: list[tuple[Code, str, Callable[[Watch, int], None]]] = [
@@ -76,7 +76,7 @@ INJECTED: list[tuple[Code, str, Callable[[Watch, int], None]]] = [
     ("service_unreachable", "no route", down(reason="no route to host", kind="network")),
     ("key_refused", "401", down(reason="401 bad key", kind="key")),
     ("quota", "quota", down(reason="1011 quota", kind="quota")),
-    ("service_unreachable", "2 questions", left),
+    ("service_unreachable", "2 texts", left),
     ("service_unreachable", "out of order", down(reason="1011 internal", kind="internal")),
     ("capped", "8.00 USD", down(reason="capped")),
     ("clock_wrong", "not yet valid", down(reason="certificate not yet valid", kind="clock")),
@@ -126,6 +126,17 @@ def test_a_quick_restart_is_no_failure_and_a_slow_one_is() -> None:
     assert watch.verdict(13 * S).code == "stage_failing"
     watch.stage(14 * S, "frontend", "live", "")
     assert watch.verdict(14 * S).code == "ok"
+
+
+def test_noise_that_nobody_answers_is_no_fault_of_the_service() -> None:
+    watch = machine()
+    for _ in range(2):
+        watch.event(10 * S, "turn_ended", {"kind": "speech", "outcome": "empty", "reason": "stalled"})
+    verdict = watch.verdict(11 * S)
+    assert verdict.code == "ok"
+    assert verdict.words.startswith("ok, but what was heard got no answer 2 times in a row")
+    watch.event(12 * S, "turn_ended", {"kind": "speech", "outcome": "answered"})
+    assert watch.verdict(12 * S).words == "ok"
 
 
 def test_a_front_end_that_was_replaced_judges_afresh() -> None:
