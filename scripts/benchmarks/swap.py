@@ -15,6 +15,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline import Audio
 from pipeline.cli import changing
 from pipeline.supervisor.client import ask
 from scripts.benchmarks.figures import Figure
@@ -156,8 +157,8 @@ def _pass(machine: Pipeline, seconds: float) -> None:
 def _sounded(machine: Pipeline, ear: Listener, began: float) -> Swap:
     """The longest silence in an answer at the speaker, and how much of the answer lies in it.
 
-    To the sample that is what the two processes say: where one stopped, and where the other began. What the ear makes
-    of it is as true as the device's word of how far it was, some ms.
+    To the sample that is what is said on the bus: where one process stopped, and from where the other was given the
+    answer. What the ear makes of it is as true as the device's word of how far it was, some ms.
     """
     sound = ear.sound(began).astype(float)
     loud = np.flatnonzero(np.abs(sound) > LOUD)
@@ -170,7 +171,8 @@ def _sounded(machine: Pipeline, ear: Listener, began: float) -> Swap:
     after, _ = place(sound[right : right + PROBE], whole)
     lost_ms = (after - before - PROBE) / RATE * 1000
     stops = [e.body["at"] for e in machine.events("heard") if e.inst == first]
-    begins = [e.body["at"] for e in machine.events("audible") if e.inst > first]
+    again = [m for _, m in machine.heard if isinstance(m, Audio) and m.stream == "reply" and m.replay is not None]
+    begins = [audio.at for audio in again if audio.at is not None]
     if abs(lost_ms) < EAR_MS and begins and stops:
         lost_ms = (begins[0] - stops[-1]) / 24.0
     return Swap((right - left) / RATE * 1000, lost_ms)
