@@ -1,4 +1,7 @@
-"""What watching costs: a screen of `status --watch`, metrics scraped each 5 s, and the black box, while people talk."""
+"""What watching costs: a screen of `status --watch`, metrics scraped each 5 s, the black box, while people talk.
+
+And what a machine writes to its disk while nobody does.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,16 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import termios
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from scripts.benchmarks.figures import Figure
+from scripts.benchmarks.load import family
 from scripts.benchmarks.rooms import ROOT, Pipeline, Room
 
 GOAL_PERCENT = 3.0
@@ -27,10 +32,17 @@ SLICE_S = 5.0
 """A sample is the share of a core over so long: a scrape and five looks of the screen."""
 LINES, COLUMNS = 40, 120
 WARM_S = 10.0
+DISK_KB_AN_HOUR = 5.0
+ASLEEP_S = 30.0
+"""By then the line is closed, and what a start writes is written."""
 
 
 def run(room: Room) -> list[Figure]:
-    """Five minutes of conversation in the full mode, one as usual, 15 s in the quick one."""
+    """Five minutes of conversation and of silence in the full mode, one as usual, 15 s in the quick one."""
+    return [_watched(room), _idle(room)]
+
+
+def _watched(room: Room) -> Figure:
     slices = room.times(60, 12, 3)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -58,7 +70,48 @@ def run(room: Room) -> list[Figure]:
     figure.note = f"each: {means}; {len(together) * SLICE_S:.0f} s, {turns} answers, {len(took)} scrapes"
     if not turns or not took:
         figure.broken.append("nobody talked, or nothing was scraped")
-    return [figure]
+    return figure
+
+
+def _idle(room: Room) -> Figure:
+    """The run directory is in memory, as /run is; the state directory is on a disk. Nobody speaks."""
+    disk, config = room.home("state"), str(ROOT / "scripts/benchmarks/kiosk/watch.yaml")
+    seconds = room.times(300, 60, 15)
+    sets = ["stages.capture.files=[]", "log.file=kiosk.log", "stages.session.idle_s=5"]
+    with (
+        tempfile.TemporaryDirectory(prefix="b-", dir="/dev/shm") as memory,
+        Pipeline(Path(memory), config, sets, {"XDG_STATE_HOME": str(disk)}) as machine,
+    ):
+        machine.until(lambda: machine.live("playback", "frontend", "black_box"))
+        time.sleep(ASLEEP_S)
+        before, files = written(family(machine.process.pid)), stamps(disk)
+        time.sleep(seconds)
+        after, files_after = written(family(machine.process.pid)), stamps(disk)
+        machine.stop()
+    sizes = {name: after[name] - before[name] for name in after.keys() & before.keys()}
+    figure = Figure(
+        "disk writes of a machine to which nobody speaks", "kB an hour", [sum(sizes.values()) * 3.6 / seconds]
+    )
+    figure.worst = DISK_KB_AN_HOUR
+    touched = [path.name for path, stamp in files_after.items() if files.get(path) != stamp]
+    figure.note = f"{seconds} s, {len(after)} processes; files touched: {', '.join(touched) or 'none'}"
+    return figure
+
+
+def written(pids: Iterable[int]) -> dict[int, int]:
+    """Bytes that each process has caused to be written to a disk so far."""
+    found = {}
+    for pid in pids:
+        with contextlib.suppress(OSError, StopIteration):
+            lines = Path(f"/proc/{pid}/io").read_text().splitlines()
+            found[pid] = int(next(line.split()[1] for line in lines if line.startswith("write_bytes:")))
+    return found
+
+
+def stamps(folder: Path) -> dict[Path, tuple[int, int]]:
+    """Size and time of the last change of each file."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in files}
 
 
 @contextlib.contextmanager
