@@ -25,6 +25,9 @@ from pipeline.log import secrets_in
 
 AFTERMATH_S = 3.0
 """What follows a fault belongs to it: so long is waited before the tape is written."""
+RARELY_S = 3600.0
+"""The same fault over and over (a plug that hangs loose all night) is written after 1, 2, 4, … minutes, and at last
+once in so long: nothing new is on those tapes, and a card wears out."""
 AT_ONCE = 200
 """Messages written a turn, so that the loop beats between them."""
 WRITE_S = 0.01
@@ -43,7 +46,7 @@ class BlackBox(Stage):
     tapes: Annotated[int, Range(1, 100)] = 5
     """Kept in the state directory; the oldest goes."""
     every_s: Annotated[float, Range(0)] = 60.0
-    """Faults within so long of a tape write no other one."""
+    """Faults within so long of a tape write no other one; the same fault again waits twice as long each time."""
 
     def start(self) -> None:
         """Nothing is kept yet."""
@@ -57,6 +60,8 @@ class BlackBox(Stage):
         self._due_ns: int | None = None
         self._why = ""
         self._written_ns: int | None = None
+        self._again: dict[str, tuple[int, float]] = {}
+        """Of each fault, when it was written last, and how long it is not written again."""
 
     def on_event(self, event: Event) -> None:
         """Everything that happens; some of it is the reason to write."""
@@ -103,9 +108,14 @@ class BlackBox(Stage):
             self.forgotten += 1
 
     def _fault(self, why: str) -> None:
-        recent = self._written_ns is not None and self.now_ns() - self._written_ns < self.every_s * 1e9
-        if self._due_ns is None and self._writing is None and not recent:
-            self._due_ns, self._why = self.now_ns() + int(AFTERMATH_S * 1e9), why
+        now_ns = self.now_ns()
+        recent = self._written_ns is not None and now_ns - self._written_ns < self.every_s * 1e9
+        last_ns, wait_s = self._again.get(why, (now_ns, 0.0))
+        if self._due_ns is not None or self._writing is not None or recent or now_ns - last_ns < wait_s * 1e9:
+            return
+        rested = now_ns - last_ns > 2 * RARELY_S * 1e9
+        self._again[why] = now_ns, self.every_s if rested or not wait_s else min(RARELY_S, 2 * wait_s)
+        self._due_ns, self._why = now_ns + int(AFTERMATH_S * 1e9), why
 
     def _write(self, why: str) -> Iterator[None]:
         """A tape, in pieces."""

@@ -45,6 +45,18 @@ def test_faults_in_a_row_write_one_tape_and_a_person_may_ask_for_another() -> No
         assert len(tapes(trial)) == 2
 
 
+def test_a_plug_that_hangs_loose_all_night_wears_out_no_card() -> None:
+    with Trial(BlackBox, tapes=100) as trial:
+        for _ in range(8 * 60 * 2):
+            trial.event("stage", stage="capture", state="degraded", reason="unplugged")
+            trial.pass_time(30)
+        written = len(trial.events("tape_written"))
+        assert 6 <= written <= 14
+        trial.event("stage", stage="frontend", state="restarting", reason="killed")
+        trial.pass_time(5)
+        assert len(trial.events("tape_written")) == written + 1, "another fault has a tape of its own"
+
+
 def test_what_privacy_forbids_is_not_even_kept() -> None:
     with Trial(BlackBox, privacy="no_words") as trial:
         trial.event("caption", who="person", text="my name is Ada")
