@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,27 @@ def test_plain_python(tmp_path: Path) -> None:
 def test_node(tmp_path: Path, node: list[str]) -> None:
     with conversation(tmp_path, node) as machine:
         answered_although_killed(machine)
+
+
+def test_who_says_what_nobody_can_read_is_named_and_its_reader_lives(tmp_path: Path) -> None:
+    spoiled, said = tmp_path / "spoiled", "kept = {key: block[key] for key"
+    program = (FOREIGN / "gain_plain.py").read_text()
+    assert said in program
+    (tmp_path / "spoils.py").write_text(
+        program.replace(
+            said, f"block['rate'] = 'fast' if os.path.exists({str(spoiled)!r}) else 16000\n            {said}"
+        )
+    )
+    with conversation(tmp_path, [sys.executable, "-P", str(tmp_path / "spoils.py")]) as machine:
+        machine.until(lambda: machine.events("connection", up=True))
+        reader = machine.processes()["session"]
+        spoiled.touch()
+        machine.until(lambda: machine.events("verdict", code="stage_failing"))
+        words = "louder: nobody can read what it says: audio.voice: expected `rate` to be int, got str"
+        assert words in machine.events("verdict")[-1].body["words"]
+        assert "PROTOCOL.md" in machine.command("status").stdout.splitlines()[0]
+        named_ns = machine.events("verdict")[-1].sent
+        machine.until(lambda: time.monotonic_ns() - named_ns > 3_000_000_000)  # who is deaf is killed after 2 s
+        assert machine.processes()["session"] == reader, "what comes is counted, read or not"
+        spoiled.unlink()
+        machine.until(lambda: machine.events("verdict")[-1].body["code"] != "stage_failing")
