@@ -95,7 +95,8 @@ UNANSWERED: Final = 2
 use. What was heard may have been noise, which nobody answers: worth a word, no more."""
 DISK: Final = ("No space left", "disk is full", "Read-only file system", "disk I/O error", "database or disk is full")
 NO_LINE: Final = "no connection to"
-SOUND: Final = "sound server"
+NO_SERVER: Final = ("no sound server", "the sound server has gone")
+"""Of one end, where both are lost: the other may not have come so far as to say so."""
 FROZEN: Final = "the sound server does not answer"
 _NS: Final = 1_000_000_000
 
@@ -236,7 +237,7 @@ class Watch:
         ear, mouth = self._lost(now_ns, "capture"), self._lost(now_ns, "playback")
         if FROZEN in ear or FROZEN in mouth:
             return Found("sound_server_gone", "it does not answer", head="sound server frozen")
-        if SOUND in ear and SOUND in mouth:
+        if ear and mouth and any(gone in f"{ear}; {mouth}" for gone in NO_SERVER):
             return Found("sound_server_gone", "microphone and speaker have none to talk to")
         heard = self._hearing.get("verdict", "ok")
         if ear:

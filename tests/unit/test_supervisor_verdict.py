@@ -52,8 +52,8 @@ def crashes(watch: Watch, now: int) -> None:
 
 
 def server_gone(watch: Watch, now: int) -> None:
-    for name in ("capture", "playback"):
-        watch.stage(now, name, "degraded", "no sound server and no card")
+    watch.stage(now, "capture", "degraded", "mic: the microphone is gone (-9999): plug it in again")
+    watch.stage(now, "playback", "degraded", "speaker: the sound server has gone: start it again")
 
 
 def left(watch: Watch, now: int) -> None:
@@ -126,6 +126,15 @@ def test_a_quick_restart_is_no_failure_and_a_slow_one_is() -> None:
     assert watch.verdict(13 * S).code == "stage_failing"
     watch.stage(14 * S, "frontend", "live", "")
     assert watch.verdict(14 * S).code == "ok"
+
+
+def test_a_speakerphone_that_was_pulled_out_is_no_fault_of_the_sound_server() -> None:
+    watch = machine()
+    watch.stage(10 * S, "capture", "degraded", "the sound server offers no microphone: plug one in")
+    watch.stage(
+        10 * S, "playback", "degraded", "the sound server moved the speaker from Jabra to hdmi: plug it in again"
+    )
+    assert watch.verdict(12 * S).code == "microphone_gone"
 
 
 def test_noise_that_nobody_answers_is_no_fault_of_the_service() -> None:
