@@ -55,7 +55,7 @@ class Conversation:
         budget: Budget | None = None,
         opens: Opens = "speech",
     ) -> None:
-        uplink = Uplink(memory.answered_t, client_vad=client_vad, pause_ns=pause_ns)
+        uplink = Uplink(memory.answered_t, client_vad=client_vad, pause_ns=pause_ns, told=memory.told)
         self.budget = budget or Budget(memory, BudgetOptions(), "", local_day)
         parts = Parts(memory, uplink, self.budget, greeting, ends_after_s, line_for)
         self.memory, self.turns, self.visit = memory, parts.turns, parts.visit

@@ -138,6 +138,7 @@ class Course:
         """Have the memory know the turn under way, and what was typed behind it: answers are owed, whoever gives
         them."""
         turn = self._parts.turns.turn
+        self._parts.memory.told = self._parts.uplink.told
         self._parts.memory.texts = [each.text for each in self._parts.turns.waiting if each.kind == "text"]
         if turn is None:
             self._parts.memory.open_turn = None

@@ -99,6 +99,8 @@ class Memory:
     greeting: Literal["none", "due", "said"] = "none"
     """`due`: a turn of its own was asked for, and its answer has not begun."""
     open_turn: OpenTurn | None = None
+    told: list[tuple[int, int]] = field(default_factory=list)
+    """Utterances that are not answered yet, start and end, none left out between them."""
     texts: list[str] = field(default_factory=list)
     """What was typed and waits behind that turn."""
     texts_taken: list[str] = field(default_factory=list)
@@ -122,7 +124,7 @@ class Memory:
     def forget_visit(self) -> None:
         """The visitor has left: nothing of the visit may reach the next one."""
         self.visit, self.active_ns, self.greeting, self.open_turn = None, None, "none", None
-        self.transcript, self.left_out, self.calls, self.texts = [], 0, [], []
+        self.transcript, self.left_out, self.calls, self.texts, self.told = [], 0, [], [], []
         self.spent.visit_usd, self.spent.visit_unpriced = 0.0, 0
         self.forget_handle()
 
@@ -134,7 +136,7 @@ class Memory:
         """The machine was started anew: places in time mean nothing any more."""
         if boot_id != self.boot_id:
             self.boot_id, self.answered_t, self.active_ns, self.open_turn = boot_id, None, None, None
-            self.texts = []
+            self.texts, self.told = [], []
 
     def remember(self, said: Said) -> None:
         """Add to the transcript in its place; of one turn and speaker, the newest counts."""

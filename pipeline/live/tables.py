@@ -176,6 +176,7 @@ def memory_of(kept: dict[str, Any]) -> Memory:
     values["calls"] = [Called(**dict(_known(Called, call))) for call in kept.get("calls", ())]
     values["used"] = [UsageLine(**dict(_known(UsageLine, line))) for line in kept.get("used", ())]
     values["spent"] = Spent(**dict(_known(Spent, kept.get("spent") or {})))
+    values["told"] = [(int(start), int(end)) for start, end in kept.get("told", ())]
     if values.get("open_turn") is not None:
         values["open_turn"] = OpenTurn(**dict(_known(OpenTurn, values["open_turn"])))
     return Memory(**values)

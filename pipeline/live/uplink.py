@@ -12,6 +12,8 @@ answered twice.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pipeline.live.activities import Activities, ActivityEnd, ActivityStart, ClientVad
 from pipeline.live.backlog import CHUNK_BYTES, JITTER_NS, QUEUE_BYTES, RATE, SAMPLE_NS, Backlog, Chunk
 from pipeline.live.pauses import PAUSE_NS, Pauses, StreamEnd
@@ -45,11 +47,17 @@ class Uplink:
     """The voice on its way to the service. `answered_t`: what ended by then was answered; None if that is not known.
 
     `client_vad`: the frontend's word says when somebody speaks; None: the service finds out by itself. `pause_ns`:
-    without voice for so long the service is told.
+    without voice for so long the service is told. `told`: utterances that the session before this one was told of, none
+    left out between them.
     """
 
     def __init__(
-        self, answered_t: int | None = None, *, client_vad: ClientVad | None = None, pause_ns: int = PAUSE_NS
+        self,
+        answered_t: int | None = None,
+        *,
+        client_vad: ClientVad | None = None,
+        pause_ns: int = PAUSE_NS,
+        told: Sequence[tuple[int, int]] = (),
     ) -> None:
         self.answered_t = answered_t
         self.seen_t: int | None = None
@@ -79,6 +87,12 @@ class Uplink:
         self._next_t: int | None = None
         self._backlog = Backlog()
         self._utterances = Utterances()
+        self._inherited_t = 0
+        """Of what began before, the session before this one was told."""
+        for start_t, end_t in told:
+            if end_t > (answered_t or 0):
+                self._utterances.ended(end_t, start_t)
+                self._inherited_t = start_t
         self._known_from_t: int | None = None
         self._hears_speech = False
 
@@ -147,7 +161,7 @@ class Uplink:
             t, pcm = t + skip * SAMPLE_NS, pcm[2 * skip :]
         if not pcm:
             return
-        if again and self._utterances.pause(t, end_t):
+        if again and self._known(t, end_t) and self._utterances.pause(t, end_t):
             self._next_t = end_t
             return
         if not self._backlog.add(Chunk(t, pcm, gated)):
@@ -256,6 +270,14 @@ class Uplink:
         return True
 
     @property
+    def told(self) -> list[tuple[int, int]]:
+        """Utterances not answered yet, start and end, that this session was told of, none left out between them."""
+        ended = [(each.start_t, each.end_t) for each in self._utterances if each.end_t is not None]
+        if self._known_from_t is None:  # it has heard nothing yet: what it was left is all there is
+            return [each for each in ended if each[0] <= self._inherited_t]
+        return [each for each in ended if each[0] >= self._known_from_t]
+
+    @property
     def quiet(self) -> bool:
         """No utterance is under way."""
         return self._utterances.quiet(self.seen_t or 0)
@@ -266,6 +288,10 @@ class Uplink:
         if self._activities is not None:
             return self._activities.pending(self._backlog, self._utterances)
         return bool(self._backlog)
+
+    def _known(self, t: int, end_t: int) -> bool:
+        """Whoever spoke there, this session was told of it, or the one before."""
+        return end_t <= self._inherited_t or (self._known_from_t is not None and t >= self._known_from_t)
 
     def _watch(self, again: bool, t: int) -> None:
         """Whether voice is given again, and when that is over."""

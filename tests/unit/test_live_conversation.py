@@ -257,7 +257,10 @@ def test_a_killed_session_is_followed_by_one_that_goes_on() -> None:
     talk.says(SECOND)  # killed here, in mid-answer
     after = Talk(talk.killed(), greeting="Greet them.")
     assert after.told("visit") == [{"id": 1, "open": True}]
-    assert after.core.uplink.place() == answered_t
+    place = after.core.uplink.place()
+    assert answered_t is not None
+    assert place is not None
+    assert answered_t - 300 * MS <= place <= answered_t, "all since the last answer, and from before the question began"
     assert sent(after.up()) == [fx.SendContext((("user", "one"), ("model", "a")))]
     after.voice_to(after.now)
     after.says(SECOND, m.TurnComplete())
@@ -592,3 +595,23 @@ def test_a_question_is_not_given_up_before_its_line_was_changed_though_this_mach
     talk.wait(9)
     assert not talk.told("turn_ended")
     assert [each for each in talk.done if isinstance(each, fx.Renew)]
+
+
+def test_what_was_told_of_questions_in_an_outage_outlives_a_kill() -> None:
+    talk = Talk()
+    talk.up()
+    talk.voice_to(talk.now)
+    talk.down()
+    spoken = []
+    for _ in range(2):
+        begins = talk.now
+        spoken.append((begins, talk.asks()))
+        talk.wait(3)
+    after = Talk(talk.killed(), now=talk.now + S)
+    assert after.memory.told == spoken
+    assert after.core.uplink.quiet
+    after.voice_to(after.now)
+    after.up()
+    after.voice_to(after.now)
+    after.says(SECOND, m.GenerationComplete(), m.TurnComplete())
+    assert after.memory.told == []

@@ -234,3 +234,24 @@ def test_utterances_that_all_wait_for_a_line_are_given_without_the_pause_between
     given = {chunk.t // BLOCK_NS + at for chunk in taken(uplink) for at in range(len(chunk.pcm) // 640)}
     assert given >= set(range(600, 650))
     assert not given & set(range(455, 590))
+
+
+def test_of_pauses_only_those_are_left_out_in_which_somebody_would_have_been_told_of() -> None:
+    before = Uplink(0)
+    before.audio(*block(0))
+    for first, last in ((50, 100), (300, 350)):
+        before.speech_started(first * BLOCK_NS)
+        before.speech_ended(last * BLOCK_NS, first * BLOCK_NS)
+    uplink = Uplink(0, told=before.told)  # it is killed; nobody hears what is told until the next one is there
+    uplink.audio(*block(600))
+    uplink.speech_started(900 * BLOCK_NS)
+    uplink.speech_ended(950 * BLOCK_NS, 900 * BLOCK_NS)
+    assert uplink.told == [(900 * BLOCK_NS, 950 * BLOCK_NS)]
+    assert uplink.line_up() == 0, "all since the last answer"
+    for number in range(1_000):
+        uplink.audio(*block(number), again=True)
+    given = {chunk.t // BLOCK_NS + at for chunk in taken(uplink) for at in range(len(chunk.pcm) // 640)}
+    assert given >= {*range(50, 100), *range(300, 350), *range(900, 950)}
+    assert given >= set(range(350, 600)), "somebody may have spoken there"
+    assert not given & {*range(105, 290), *range(600, 890)}
+    assert Uplink(400 * BLOCK_NS, told=before.told).place() == 400 * BLOCK_NS, "answered meanwhile"
