@@ -237,7 +237,8 @@ class Watch:
         ear, mouth = self._lost(now_ns, "capture"), self._lost(now_ns, "playback")
         if FROZEN in ear or FROZEN in mouth:
             return Found("sound_server_gone", "it does not answer", head="sound server frozen")
-        if ear and mouth and any(gone in f"{ear}; {mouth}" for gone in NO_SERVER):
+        both = self._degraded_ns.keys() >= {"capture", "playback"}  # the second may have hung before it noticed
+        if both and any(gone in f"{ear}; {mouth}" for gone in NO_SERVER):
             return Found("sound_server_gone", "microphone and speaker have none to talk to")
         heard = self._hearing.get("verdict", "ok")
         if ear:
