@@ -20,6 +20,9 @@ MAX_ASKS = 3
 """After so many unanswered requests the writer is read as one that keeps nothing: rather a hole than deafness."""
 STATELESS_NS = 1_000_000_000
 """A writer that has not said its state this long after its first block is read as it comes."""
+COUNTS_ANEW = 25
+"""After so many live blocks in a row with a `seq` of the past the writer counts anew, though it must not: half a second
+lost is better than to drop all that it will ever say."""
 TOLERANCE_NS = 2_000_000
 """Blocks that overlap by less are neighbours: the times of a device's blocks are smoothed and move a little."""
 
@@ -61,6 +64,8 @@ class Inlet:
         self._since_ns = 0
         self.received = 0
         """Blocks handed on."""
+        self._lower = 0
+        """Live blocks in a row whose `seq` was not above the last one's."""
         self.arrived = 0
         """Blocks that came from the producer, wanted or not: who waits for a replay is not deaf."""
         self.gaps = 0
@@ -156,7 +161,12 @@ class Inlet:
 
     def _live(self, stamp: Stamp, audio: Audio, now_ns: int) -> tuple[Audio | None, Ask | None]:
         if self._seq is not None and stamp.seq <= self._seq:
-            return None, None
+            self._lower += 1
+            if self._lower < COUNTS_ANEW:
+                return None, None
+            self._seq = stamp.seq
+            return self._splice(audio), None
+        self._lower = 0
         if self._seq is not None and stamp.seq > self._seq + 1:
             self.gaps += 1
             if self._replays:

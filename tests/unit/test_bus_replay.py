@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.bus.codec import Stamp
-from pipeline.bus.inlet import ASK_AGAIN_NS, MAX_ASKS, STATELESS_NS, Ask, Inlet
+from pipeline.bus.inlet import ASK_AGAIN_NS, COUNTS_ANEW, MAX_ASKS, STATELESS_NS, Ask, Inlet
 from pipeline.bus.messages import Audio
 from pipeline.bus.outlet import Outlet
 from pipeline.bus.ring import Ring
@@ -252,3 +252,17 @@ def test_who_waits_for_a_replay_counts_what_arrives_and_so_is_not_deaf() -> None
         world.say(lost=False)
     assert world.heard == []
     assert world.inlet.arrived == 5
+
+
+def test_a_writer_that_counts_anew_is_not_dropped_for_ever() -> None:
+    inlet = Inlet("voice", "frontend", "session/1")
+    inlet.on_state(1, False, 0)
+
+    def heard(seqs: range, first: int) -> list[int]:
+        blocks = [(seq, voice(first + at)) for at, seq in enumerate(seqs)]
+        got = [inlet.on_audio(Stamp("audio.voice", "frontend", 1, seq, 0), audio, 0)[0] for seq, audio in blocks]
+        return [(audio.t - 1_000_000_000) // BLOCK_NS for audio in got if audio is not None and audio.t is not None]
+
+    assert heard(range(1_000, 1_010), 0) == list(range(10))
+    assert heard(range(100), 10) == list(range(10 + COUNTS_ANEW - 1, 110))
+    assert heard(range(100, 110), 110) == list(range(110, 120))
