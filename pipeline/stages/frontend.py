@@ -37,6 +37,9 @@ JUDGE_AFTER_S = 0.004
 """By then a block is at the service: 1 ms at the median, 3 ms in the worst hundredth."""
 UNJUDGED_BLOCKS = 500
 """Blocks (10 s) that wait for the detector; over it the oldest goes unjudged."""
+CATCH_UP_S = 0.3
+"""Who takes over gets the microphone's last seconds at once, and waits for so long at most for what the speaker said
+meanwhile: without it the machine's own voice is a person's, who speaks over it."""
 TEST_SOUND = "self-test"
 """Name of the prompt that the daily test plays and must hear."""
 
@@ -137,6 +140,10 @@ class Frontend(Stage):
         self._why: Why = ""
         self._soon: deque[Timed] = deque(maxlen=UNJUDGED_BLOCKS)  # a few ms of blocks, or all that is replayed
         self._replayed_ns = 0
+        self._early: deque[Timed] | None = None  # blocks of the microphone that wait for the speaker's past
+        if self._duplex is not None and self.brief.restarts:
+            self._early = deque(maxlen=UNJUDGED_BLOCKS)
+            self.after(CATCH_UP_S, self._caught_up)
         self._tested = ""
         if self._no_aec:
             self._trouble("aec", self._no_aec)
@@ -171,8 +178,22 @@ class Frontend(Stage):
         if audio.replay is not None:
             self._replayed_ns = self.now_ns()
         for block in self._resampler.push(mono, audio.rate, audio.t):
-            self._hear(block)
+            if self._early is None:
+                self._hear(block)
+            else:
+                self._early.append(block)
         self._watch_microphone(audio, audio.t)
+
+    def on_replayed(self, event: Event) -> None:
+        """Of the speaker: what it said before us is known."""
+        ours = str(event.body.get("id", "")).startswith(f"{self.name}/{self.inst}/played/")
+        if ours and event.src == self.brief.inputs.get("played"):
+            self._caught_up()
+
+    def _caught_up(self) -> None:
+        early, self._early = self._early, None
+        for block in early or ():
+            self._hear(block)
 
     def _played(self, audio: Audio, t: int) -> None:
         samples = pcm.pick(audio.samples, "mix")

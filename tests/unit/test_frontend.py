@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,35 @@ def test_speaking_over_the_machine_ducks_and_is_confirmed() -> None:
         assert names[:3] == ["speech_started", "duck", "barge_in"]
         assert told(trial, "duck")[0] == {"on": True, "db": -12.0, "fade_ms": 5}
         assert told(trial, "barge_in")[0]["verdict"] == "confirmed"
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["replayed", "nobody there"])
+def test_who_takes_over_in_mid_answer_waits_for_what_was_said_before_it_listens(told: bool) -> None:
+    """The microphone's last seconds come first, and hold the machine's own voice."""
+    scene = ac.counter(6, seed=3, delay_ms=60)
+    trial = Trial(Frontend)
+    trial.stage.brief = replace(trial.stage.brief, restarts=1, inputs={"mic": "capture", "played": "playback"})
+    with trial:
+        t = trial.now_ns
+        mic, said = ac.as_samples(scene.mic), np.repeat(ac.as_samples(scene.played), 3)[::2]
+        for begin in range(0, 32_000, 320):
+            block = mic[begin : begin + 320].tobytes()
+            trial.hear(Audio("mic", block, 16_000, 1, t=t + begin * NS // 16_000, replay="frontend/1/mic/1"))
+        assert not trial.emitted
+        if told:
+            for begin in range(0, 48_000, 480):
+                block = said[begin : begin + 480].tobytes()
+                trial.hear(Audio("played", block, 24_000, 1, t=t + begin * NS // 24_000, replay="frontend/1/played/1"))
+            trial.event("replayed", src="playback", id="screen/9/played/1")
+            assert not trial.emitted, "somebody else's"
+            trial.event("replayed", src="playback", id="frontend/1/played/1")
+            assert sum(block.frames for block in trial.emitted) > 31_000
+            assert ac.loudness(voice(trial)[16_000:] / 32768) < ac.loudness(mic[16_000:32_000] / 32768) - 20
+        else:
+            trial.pass_time(0.35)
+            assert sum(block.frames for block in trial.emitted) > 31_000
+        trial.pass_time(0.1)
+        assert bool(trial.events("speech_started")) is not told
 
 
 @pytest.mark.parametrize(("channels", "rate"), [(1, 8_000), (2, 11_025), (4, 44_100), (6, 48_000), (8, 192_000)])
