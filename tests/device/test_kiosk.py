@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pipeline.bus.messages import Event
 from tests.rig.ear import Ear
 from tests.rig.machine import Machine
 from tests.rig.pulse import PulseServer
@@ -89,10 +90,21 @@ def test_a_spoken_question_arrives_whole_and_the_answer_sounds(home: Path, pulse
         assert likeness(recording("not_ill_disposed.wav"), at_the_service(machine)) > 0.95
 
 
+def between(machine: Machine, stream: str, begin_ns: int, end_ns: int) -> NDArray[np.int16]:
+    """What passed on a stream between two times of its sound."""
+    return np.concatenate([b.samples for b in machine.audio(stream) if b.t is not None and begin_ns <= b.t < end_ns])
+
+
+def over_the_machine(machine: Machine) -> list[Event]:
+    """Speech that began after the machine had."""
+    begun = machine.events("audible")[0].body["t"]
+    return [event for event in machine.events("speech_started") if event.body["t"] > begun]
+
+
 def loudness(machine: Machine, stream: str, begin_ns: int, end_ns: int) -> float:
     """RMS in dB of full scale of what passed on a stream between two times of its sound."""
-    blocks = [b.samples.astype(float) for b in machine.audio(stream) if b.t is not None and begin_ns <= b.t < end_ns]
-    return float(10 * np.log10(np.mean(np.concatenate([b.ravel() for b in blocks]) ** 2) / 32768**2 + 1e-12))
+    sound = between(machine, stream, begin_ns, end_ns).astype(float)
+    return float(10 * np.log10(np.mean(sound**2) / 32768**2 + 1e-12))
 
 
 @pytest.mark.parametrize("aec", ["webrtc", "half_duplex"])
@@ -104,7 +116,7 @@ def test_a_machine_that_talks_does_not_hear_itself(home: Path, pulse: PulseServe
         machine.until(lambda: machine.events("turn_ended", outcome="answered") and heard_all(machine))
         quiet_ns = machine.now_ns() + 700_000_000
         machine.until(lambda: machine.audio("voice")[-1].t > quiet_ns)
-        assert len(machine.events("speech_started")) == 1
+        assert not over_the_machine(machine)
         assert not machine.events("interrupted")
         assert not machine.events("barge_in")
         begin, end = machine.audio("played")[0].t, machine.audio("played")[-1].t
@@ -132,7 +144,15 @@ def test_speaking_over_the_machine_silences_it_and_is_answered(home: Path, pulse
         quiet = [when for when in ear.loud_at(flushed_s + 0.25) if when < second["t"] / 1e9 - 0.05]
         assert not quiet, "the interrupted answer went on sounding"
         assert journal(machine, "interrupted")
-        assert likeness(recording("made_amiable.wav"), at_the_service(machine)) > 0.7, "spoken over the machine"
+        arrived = at_the_service(machine)
+        begun, ended = (machine.events(f"speech_{word}")[-1].body["t"] for word in ("started", "ended"))
+        assert likeness(between(machine, "voice", begun, ended), arrived) > 0.99, "lost behind the front end"
+        silent = int(
+            (flushed_s + 0.5) * NS
+        )  # while both speak a canceller that does not know the room yet takes its part
+        assert likeness(between(machine, "mic", silent, ended), arrived) > 0.6, (
+            "spoken when the machine had been cut off"
+        )
 
 
 def test_a_typed_text_is_answered_aloud(home: Path, pulse: PulseServer) -> None:
