@@ -161,6 +161,7 @@ def test_an_absent_microphone_is_named_and_waited_for(
     assert no_pulse.clients_of("source-outputs", nursery.processes["capture"].pid) == ["my_kiosk_mic"]
 
 
+@pytest.mark.both_servers
 def test_pulled_out_it_exits_69_and_not_one_block_is_the_speakers_own_sound(
     pulse: PulseServer, nursery: Nursery, supervisor: Speaks, server_kind: str
 ) -> None:
@@ -179,6 +180,7 @@ def test_pulled_out_it_exits_69_and_not_one_block_is_the_speakers_own_sound(
     nursery.until(lambda: len(states(nursery, "capture", "live")) == 2)
 
 
+@pytest.mark.both_servers
 def test_a_dead_server_is_exit_69(pulse: PulseServer, nursery: Nursery, supervisor: Speaks) -> None:
     live(nursery, "capture")
     pulse.kill()

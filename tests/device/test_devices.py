@@ -59,9 +59,11 @@ def settled(pulse: PulseServer, process: subprocess.Popen[str], kind: str) -> No
     time.sleep(0.1)  # the watch looks at the start; there is nothing from outside to wait on
 
 
+@pytest.mark.both_servers
 def test_a_microphone_opens_at_the_wanted_rate_in_blocks_of_20_ms(pulse: PulseServer, python: Python) -> None:
     process = python(LISTEN.format(device="mic", more=""))
     assert line(process) == ["open", "16000", "2 1280\n"]
+    settled(pulse, process, "source-outputs")
     assert pulse.clients_of("source-outputs", process.pid) == ["mic"]
 
 
@@ -71,12 +73,15 @@ def test_every_channel_of_an_array_can_be_had(pulse: PulseServer, python: Python
     assert line(process) == ["open", "48000", "4 7680\n"]
 
 
+@pytest.mark.both_servers
 def test_a_speaker_queues_three_periods(pulse: PulseServer, python: Python) -> None:
     process = python(SPEAK.format(device="speak"))
     assert line(process) == ["open", "48000", "1 1536\n"]
+    settled(pulse, process, "sink-inputs")
     assert pulse.clients_of("sink-inputs", process.pid) == ["speaker"]
 
 
+@pytest.mark.both_servers
 def test_an_unplugged_microphone_is_noticed_though_it_raises_nothing(
     pulse: PulseServer, python: Python, server_kind: str
 ) -> None:
@@ -93,6 +98,7 @@ def test_an_unplugged_microphone_is_noticed_though_it_raises_nothing(
     assert float(when) - pulled < 0.5
 
 
+@pytest.mark.both_servers
 def test_an_unplugged_speaker_is_noticed(pulse: PulseServer, python: Python, server_kind: str) -> None:
     process = python(SPEAK.format(device="speaker"))
     line(process)
@@ -121,6 +127,7 @@ def test_a_killed_server_is_an_error_at_once_and_never_a_deadlock(
         assert process.wait(3) == 0
 
 
+@pytest.mark.both_servers
 def test_waiting_never_needs_portaudio_and_names_the_remedy(no_pulse: PulseServer) -> None:
     said = devices.find("microphone", "auto")
     assert isinstance(said, str)

@@ -59,6 +59,7 @@ def purest(sound: NDArray[np.int16], rate: int, piece_s: float = 0.2) -> tuple[f
     return amplitude, clean_db
 
 
+@pytest.mark.both_servers
 @pytest.mark.parametrize(("form", "channels", "rate", "clean_db"), FORMATS)
 def test_a_tone_is_that_tone(
     pulse: PulseServer, nursery: Nursery, tmp_path: Path, form: str, channels: int, rate: int, clean_db: float

@@ -227,6 +227,7 @@ def test_the_owner_of_a_device_killed_or_frozen_in_mid_speech(
         machine.until(lambda: heard_all(machine))
 
 
+@pytest.mark.both_servers
 def test_mute_closes_the_device_and_holds_across_a_restart_of_the_pipeline(home: Path, pulse: PulseServer) -> None:
     with kiosk(home, pulse) as machine:
         machine.until(lambda: machine.live(*STAGES))

@@ -101,6 +101,7 @@ def sounds_whole(ear: Ear, nursery: Nursery, session: Speaks, epoch: int) -> Non
     assert rms(body - base @ factors) < 150  # a missing or doubled block would shift the phase
 
 
+@pytest.mark.both_servers
 def test_what_was_heard_is_said_sample_by_sample(pulse: PulseServer, nursery: Nursery, session: Speaks) -> None:
     live(nursery)
     sent = tone(1.0)
@@ -179,6 +180,7 @@ def test_a_newer_epoch_cuts_the_older_answer_without_a_flush(
     assert spectrum[at_500 - 3 : at_500 + 3].max() < spectrum.max() / 20
 
 
+@pytest.mark.both_servers
 def test_audio_that_comes_late_is_an_underrun_and_goes_on_whole(
     pulse: PulseServer, nursery: Nursery, session: Speaks
 ) -> None:
@@ -190,6 +192,7 @@ def test_audio_that_comes_late_is_an_underrun_and_goes_on_whole(
     session.answer(1, sent[12_000:], at=12_000)
     drained(nursery, 1, 24_000)
     nursery.until(lambda: nursery.events("underrun"))
+    nursery.until(lambda: sum(block.frames for block in nursery.audio("played")) >= 24_000)
     underrun = next(e for e in nursery.events("underrun") if e.body["at"] == 12_000)
     assert underrun.body["epoch"] == 1
     assert 100 < underrun.body["missing_ms"] < 900
