@@ -15,11 +15,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Obey; 0, 1 if there is nobody to tell, 2 if the number is none."""
+    """Obey; 0, or 1 if there is nobody to tell or the number is none."""
     digits = args.percent.removesuffix("%").strip()
     if not (digits.isascii() and digits.isdigit() and int(digits) <= 100):
-        print(f"expected a number from 0 (silent) to 100, got {args.percent!r}", file=sys.stderr)
-        return 2
+        print(f"expected a volume of 0 to 100 percent, got {args.percent!r}", file=sys.stderr)
+        return running.FAILED
     if running.command(args, "volume", percent=int(digits)) is None:
         return running.FAILED
     print(f"volume {digits}, also after a restart")

@@ -65,8 +65,7 @@ def test_the_service_then_stages_then_the_end(kiosk: Afflicted) -> None:
     suffer(kiosk, [*faults.SERVICE, *faults.STAGES])
     (kiosk.shop / "no_import").touch()
     kiosk.background("restart", "gain")
-    said = "shop does not run, for 0 s: ended with exit code 78: gain: "
     line, _ = kiosk.until_line(lambda line: line.startswith("shop does not run"), 20)
-    assert line.startswith(said)
+    assert "s: ended with exit code 78: gain: " in line
     assert "ModuleNotFoundError: No module named 'a_library_that_nobody_installed'" in line
     assert line.endswith(f"voice-pipeline run {Path(kiosk.shop / 'shop.yaml')}")

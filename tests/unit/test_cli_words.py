@@ -19,8 +19,8 @@ pytestmark = pytest.mark.unit
 
 @pytest.mark.parametrize("percent", ["loud", "101", "-1", "", "٣"])
 def test_a_volume_that_is_none(percent: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert volume.run(argparse.Namespace(percent=percent, run=None, name=None)) == 2
-    assert capsys.readouterr().err == f"expected a number from 0 (silent) to 100, got {percent!r}\n"
+    assert volume.run(argparse.Namespace(percent=percent, run=None, name=None)) == 1
+    assert capsys.readouterr().err == f"expected a volume of 0 to 100 percent, got {percent!r}\n"
 
 
 def test_a_tap_on_a_stage_that_is_not_there_says_so_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
