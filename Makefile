@@ -63,8 +63,8 @@ test-fast: lint
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-#   make bench PART=hops          beside its floor, into bench-results/; all parts without PART: 12 minutes, and half an
-#                                 hour with ARGS=--full; an hour each in peace and beside hogs: PART=calm MINUTES=60
+#   make bench PART=hops          beside its floor, into bench-results/; all parts without PART: half an hour, and two
+#                                 hours with ARGS=--full; an hour each in peace and beside hogs: PART=calm MINUTES=60
 #   make wheels                   whether an ARM machine finds every pinned library ready built; asks the index
 .PHONY: bench wheels
 bench: setup-test
