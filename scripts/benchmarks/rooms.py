@@ -42,7 +42,7 @@ class Room:
     _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     def times(self, full: int, usual: int, quick: int) -> int:
-        """How often something is repeated. All parts as usual take 12 minutes together, the full ones half an hour."""
+        """How often something is repeated. All parts as usual take half an hour together, the full ones two."""
         return quick if self.quick else full if self.full else usual
 
     def home(self, name: str) -> Path:
