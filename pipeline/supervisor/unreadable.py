@@ -19,6 +19,8 @@ class Episode:
 
     last: float
     words: str
+    said: float
+    """When those words were true last."""
     number: int = 0
 
 
@@ -38,11 +40,15 @@ class Unreadable:
             return
         episode = self._episodes.get(writer)
         if episode is None or now - episode.last > QUIET_S:
-            episode = self._episodes[writer] = Episode(now, words)
+            episode = self._episodes[writer] = Episode(now, words, now)
+        if words.partition(", got")[0] == episode.words.partition(", got")[0]:
+            episode.said = now
+        elif now - episode.said > QUIET_S:
+            episode.words, episode.said = words, now
         episode.last, episode.number = now, episode.number + new
 
     def words(self, now: float, writer: str) -> str:
-        """Why nobody can read what it says now; "" if they can. The same words as long as it lasts."""
+        """Why nobody can read what it says now; "" if they can. The same words as long as they are true."""
         episode = self._episodes.get(writer)
         if episode is None or episode.number < OFTEN or now - episode.last > QUIET_S:
             return ""

@@ -20,10 +20,15 @@ def test_the_first_complaint_holds_until_it_can_be_read_again() -> None:
     expected = f"{UNREADABLE}: audio.mic: expected `rate` to be int, got str"
     assert unreadable.words(1.0 + QUIET_S, "capture") == expected
     assert unreadable.words(1.0, "frontend") == ""
-    unreadable.note(9.0, "frontend", "capture", 40, "audio.mic: expected whole samples")
-    assert unreadable.words(9.0, "capture") == "", "no new ones"
-    unreadable.note(10.0, "frontend", "capture", 5, "audio.mic: expected whole samples")
-    assert "whole samples" in unreadable.words(10.0, "capture"), "another reader, that counts from 0"
+    for second in (2, 4, 5):
+        unreadable.note(second, "frontend", "capture", 40 + second, f"audio.mic: expected `t` >= 0, got {-second}")
+    assert unreadable.words(5.0, "capture") == expected
+    unreadable.note(7.0, "frontend", "capture", 47, "audio.mic: expected `t` >= 0, got -7")
+    assert unreadable.words(7.0, "capture").endswith("`t` >= 0, got -7"), "the first one has not been said for long"
+    unreadable.note(14.0, "frontend", "capture", 47, "audio.mic: expected whole samples")
+    assert unreadable.words(14.0, "capture") == "", "no new ones"
+    unreadable.note(15.0, "frontend", "capture", 5, "audio.mic: expected whole samples")
+    assert "whole samples" in unreadable.words(15.0, "capture"), "another reader, that counts from 0"
 
 
 @pytest.mark.parametrize(
