@@ -158,8 +158,8 @@ class PulseServer:
         )))  # fmt: skip
         return module
 
-    def load_speaker(self, *, rate: int = 48_000) -> int:
-        return self.load_null_sink("speaker", rate=rate)
+    def load_speaker(self, *, rate: int = 48_000, channels: int = 2) -> int:
+        return self.load_null_sink("speaker", rate=rate, channels=channels)
 
     def load_mic(self, name: str = "mic", *, rate: int = 48_000, channels: int = 2, form: str = "s16le") -> int:
         """A source fed by the sink NAME_feed. Module number of the source."""
