@@ -21,9 +21,9 @@ FRAME = 160
 """Samples of 10 ms."""
 AFTER_NS = 1_000_000_000
 """How long the canceller works on after the last sound: the room's echo, and the loudspeaker's own delay."""
-LEAD = FRAME
-"""The reference runs ahead of the microphone by 10 ms. Both times are estimates, and an echo that comes before its
-cause cannot be cancelled: at a delay of 0 ms 25 to 45 dB are lost, from 5 ms on nothing."""
+LEAD = 120
+"""The reference runs ahead of the microphone by 7.5 ms. Both times are estimates, and an echo that comes before its
+cause cannot be cancelled: at a delay of 0 ms 25 to 45 dB are lost, from 5 ms on nothing. Each ms delays the voice."""
 PRIME = 10 * FRAME
 """Samples of the past that a canceller hears before its first work: its filters have to swing in."""
 FADE = 80

@@ -77,20 +77,27 @@ class Network:
         self._triples1 = as_strided(self._features, (2, 3 * 128), (2 * 128 * 4, 4), writeable=False)
         self._columns1 = np.empty((2, 3 * 128), np.float32)
         self._pair, self._single = np.empty((2, 64), np.float32), np.empty(64, np.float32)
-        self._in = np.zeros(2 * 128, np.float32)  # of the LSTM: this hop's features, then what it said last
-        self._cell, self._voiced = np.zeros(128, np.float32), np.empty(128, np.float32)
-        self._gates = np.empty(4 * 128, np.float32)
+        # of the LSTM, a row for each of its memories: this hop's features, then what it said last
+        self._in = np.zeros((2, 2 * 128), np.float32)
+        self._cell, self._voiced = np.zeros((2, 128), np.float32), np.empty((2, 128), np.float32)
+        self._gates = np.empty((2, 4 * 128), np.float32)
 
     def reset(self) -> None:
         """Forget what was heard."""
         for remembered in (self._sound, self._in, self._cell):
             remembered.fill(0)
 
-    def judge(self, hop: Samples) -> float:
-        """Probability (0 to 1) that this hop, shape (512,), is speech."""
+    def judge(self, hop: Samples) -> tuple[float, float]:
+        """Probability (0 to 1) that this hop, shape (512,), is speech: as the published model says it, and by a second
+        memory that has `fade`d."""
         self._hear(hop)
         self._encode()
         return self._remember()
+
+    def fade(self, by: float) -> None:
+        """The second memory keeps that share of what it remembers."""
+        self._cell[1] *= by
+        self._in[1, 128:] *= by
 
     def _hear(self, hop: Samples) -> None:
         """Sound to the size of each of its frequencies."""
@@ -108,7 +115,8 @@ class Network:
         np.copyto(self._columns1, self._triples1)
         self._layer(1, self._columns1, self._pair)
         self._layer(2, self._pair.reshape(2 * 64), self._single)
-        self._layer(3, self._single, self._in[:128])
+        self._layer(3, self._single, self._in[0, :128])
+        self._in[1, :128] = self._in[0, :128]
 
     def _layer(self, number: int, given: _Floats, out: _Floats) -> None:
         dense, bias = self._dense[number]
@@ -116,13 +124,13 @@ class Network:
         out += bias
         np.maximum(out, 0, out=out)
 
-    def _remember(self) -> float:
+    def _remember(self) -> tuple[float, float]:
         """The LSTM. Weights of its three gates are halved in the file: sigmoid(x) is (1 + tanh(x / 2)) / 2."""
-        gates, cell, said = self._gates, self._cell, self._in[128:]
-        np.dot(self._gate, self._in, out=gates)
+        gates, cell, said = self._gates, self._cell, self._in[:, 128:]
+        np.dot(self._in, self._gate.T, out=gates)
         gates += self._gate_bias
         np.tanh(gates, out=gates)
-        take, keep, new, tell = gates[:128], gates[128:256], gates[256:384], gates[384:]
+        take, keep, new, tell = gates[:, :128], gates[:, 128:256], gates[:, 256:384], gates[:, 384:]
         keep += 1
         cell *= keep
         take += 1
@@ -134,4 +142,8 @@ class Network:
         said *= tell
         said *= 0.5
         np.maximum(said, 0, out=self._voiced)
-        return 0.5 + 0.5 * math.tanh(0.5 * (float(np.dot(self._voiced, self._out)) + self._out_bias))
+        first, second = np.dot(self._voiced, self._out).tolist()
+        return self._probability(first), self._probability(second)
+
+    def _probability(self, sum_: float) -> float:
+        return 0.5 + 0.5 * math.tanh(0.5 * (sum_ + self._out_bias))

@@ -2,6 +2,10 @@
 
 Of the detectors measured it is the best in music and babble by a clear margin, for 0.1 % of a core. On its own it has
 no usable end of speech: that is `segmenter`'s work.
+
+A stream that never ends deafens its memory: after a minute of noise with a few words in it the next is not heard at
+all, 27 of 207 short ones in many languages 10 dB over pink noise and 61 over music. 3 and 2 with a second memory, which
+fades while nobody speaks. The first one stays: it is better at a voice that comes back.
 """
 
 from __future__ import annotations
@@ -9,6 +13,11 @@ from __future__ import annotations
 from pipeline.audio import silero
 from pipeline.audio.pcm import Samples
 from pipeline.audio.silero import HOP
+
+CALM = 0.1
+"""A probability below it is nobody's."""
+FADE = 0.95
+"""What the second memory keeps of itself with each hop that is nobody's: half of it after 0.4 s."""
 
 
 class Vad:
@@ -47,4 +56,7 @@ class SileroVad(Vad):
         """One hop, shape (512,)."""
         if self._network is None:
             raise RuntimeError("SileroVad.load() comes before judge()")
-        return self._network.judge(hop)
+        lasting, fading = self._network.judge(hop)
+        if fading < CALM:
+            self._network.fade(FADE)
+        return max(lasting, fading)

@@ -35,7 +35,7 @@ def run(room: Room) -> list[Figure]:
     found += double_talk(vad, 2 if room.quick else 12)
     found += onsets(vad, 6 if room.quick else 30)
     found.append(noise_alone(vad, 60 if room.quick else 1_200))
-    found += shop(vad, 1 if room.quick else 3)
+    found += shop(vad, 1 if room.quick else 12)
     found += [deaf(vad), normal_hour(vad, 300 if room.quick else 3_600)]
     return [*found, *processor(vad, 20 if room.quick else 60)]
 

@@ -25,6 +25,8 @@ BEGIN = 10 * NS
 BLOCK = 320
 LATE_NS = 12_000_000
 """How late `played` comes."""
+JUDGED_NS = 4_000_000
+"""How long after a block went on it is judged."""
 
 
 @dataclass
@@ -64,11 +66,12 @@ class Ears:
         self._up = Resampler(RATE, 24_000)
         self._waiting = np.empty(0, np.int16)  # played, 24 kHz, not told yet
         self._told = self._at = 0  # samples of 24 kHz and of 16 kHz so far
+        self._voice: list[Samples] = []  # of this piece
         self.scene = Scene()
 
     def hear(self, mic: Wave, played: Wave | None = None, *, keep: bool = True) -> Scene:
         """Some seconds; `played` as long as `mic`, None: the machine is silent. `keep`: the voice too."""
-        samples, voice = as_samples(mic), []
+        samples, self._voice = as_samples(mic), []
         for begin in range(0, samples.size - BLOCK + 1, BLOCK):
             if played is not None:
                 self._play(as_samples(played[begin : begin + BLOCK]))
@@ -80,13 +83,17 @@ class Ears:
             block = Timed(now_ns - BLOCK * NS // RATE, samples[begin : begin + BLOCK])
             if found := self._hearing.heard(block):
                 self.scene.hearing.append(found)
-            self._listener.wary = not self._duplex.settled
-            for out in self._duplex.push(block, now_ns):
-                voice.append(out.samples)
-                self.scene.facts += [((now_ns - BEGIN) / NS, fact) for fact in self._listener.push(out)]
+            self._listen(self._duplex.push(block, now_ns), now_ns)
         if keep:
-            self.scene.voice = np.concatenate((self.scene.voice, *voice))
+            self.scene.voice = np.concatenate((self.scene.voice, *self._voice))
         return self.scene
+
+    def _listen(self, blocks: list[Timed], now_ns: int) -> None:
+        self._listener.wary = not self._duplex.settled
+        for out in blocks:
+            self._voice.append(out.samples)
+            said_s = (now_ns + JUDGED_NS - BEGIN) / NS
+            self.scene.facts += [(said_s, fact) for fact in self._listener.push(out)]
 
     def _play(self, samples: Samples) -> None:
         if not self._talk.unfinished:
@@ -96,18 +103,20 @@ class Ears:
 
     def _stop(self) -> None:
         self._waiting = np.concatenate((self._waiting, self._up.drain()))
-        self._tell(1 << 62)
+        self._tell(1 << 62, said_ns=BEGIN + self._at * NS // RATE)
         self._talk.unfinished = False
         self._reference.drain()
 
-    def _tell(self, now_ns: int) -> None:
-        while self._waiting.size and BEGIN + (self._told + 480) * NS // 24_000 + LATE_NS <= now_ns:
+    def _tell(self, now_ns: int, *, said_ns: int = 0) -> None:
+        """What is known of the speaker by `now_ns`, each block when it comes: it sets free what waited for it."""
+        while self._waiting.size and (due_ns := BEGIN + (self._told + 480) * NS // 24_000 + LATE_NS) <= now_ns:
             part, self._waiting = self._waiting[:480], self._waiting[480:]
             t = BEGIN + self._told * NS // 24_000
             self._told += part.size
             self._talk.played(t, part.size, 24_000)
             self._reference.push(part, 24_000, t)
             self._hearing.played(t, part.size * NS // 24_000)
+            self._listen(self._duplex.release(said_ns or due_ns), said_ns or due_ns)
 
 
 def onset_s(sound: Wave) -> float:

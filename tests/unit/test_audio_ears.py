@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.audio.hearing import REPLIES
+from pipeline.audio.segmenter import SpeechEnded
 from pipeline.audio.vad import SileroVad
 from tests.rig import acoustics as ac
 from tests.rig.acoustics import RATE
@@ -49,16 +50,19 @@ def test_a_visitor_who_speaks_over_the_machine_is_heard_and_confirmed(vad: Siler
 
 
 def test_noises_of_a_shop_do_not_silence_the_machine(vad: SileroVad) -> None:
-    names, sounds = zip(*noises(2).items(), strict=True)
-    counter = ac.counter(8 + 2.5 * len(sounds), seed=5, delay_ms=60, echo_dbfs=-32, hiss_dbfs=-65)
-    for number, sound in enumerate(sounds):
-        begin = int((6 + 2.5 * number) * RATE)
-        counter.near[begin : begin + sound.size] += ac.at_level(sound, -22)[: counter.near.size - begin]
-    scene = Ears(vad).hear(counter.mic, counter.played)
-    cut = [names[int((second - 6) / 2.5)] for second, _ in scene.verdicts("confirmed")]
-    assert len(cut) <= 1, cut
-    ducked = [fact.on for _, fact in scene.facts if type(fact).__name__ == "Duck"]
-    assert ducked == [True, False] * (len(ducked) // 2), "each duck is taken back"
+    cut, count = [], 0
+    for seed in (2, 3):
+        names, sounds = zip(*noises(seed).items(), strict=True)
+        counter = ac.counter(8 + 2.5 * len(sounds), seed=3 + seed, delay_ms=60, echo_dbfs=-32, hiss_dbfs=-65)
+        for number, sound in enumerate(sounds):
+            begin = int((6 + 2.5 * number) * RATE)
+            counter.near[begin : begin + sound.size] += ac.at_level(sound, -22)[: counter.near.size - begin]
+        scene = Ears(vad).hear(counter.mic, counter.played, keep=False)
+        cut += [names[int((second - 6) / 2.5)] for second, _ in scene.verdicts("confirmed")]
+        count += len(sounds)
+        ducked = [fact.on for _, fact in scene.facts if type(fact).__name__ == "Duck"]
+        assert ducked == [True, False] * (len(ducked) // 2), "each duck is taken back"
+    assert len(cut) <= 3, f"{cut} of {count}: the benchmark holds 5 % of more"
 
 
 @pytest.mark.parametrize("kind", ["pink", "babble", "music"])
@@ -73,6 +77,51 @@ def test_a_voice_is_heard_at_once_in_noise_and_noise_is_no_voice(vad: SileroVad,
     assert not [second for second in starts if second < 5.9]
     for onset in onsets:
         assert any(-0.1 < second - onset < 0.2 for second in starts), (onset, starts)
+
+
+def words() -> list[np.ndarray]:
+    """Pieces of 0.4 s out of the recordings, as loud as a voice."""
+    found = []
+    for name in ac.PEOPLE:
+        said, ramp = ac.person(name), np.minimum(1, np.minimum(np.arange(6_400), np.arange(6_400)[::-1]) / 320)
+        parts = [said[begin : begin + 6_400] * ramp for begin in range(0, said.size - 6_400, 6_400)]
+        found += [ac.at_level(part, -26) for part in parts if ac.loudness(part) > ac.loudness(said) - 6]
+    return found
+
+
+@pytest.mark.parametrize("kind", ["pink", "music", "babble"])
+def test_a_single_word_is_heard_after_a_long_time_of_noise(vad: SileroVad, kind: str) -> None:
+    """The memory of the detector alone hears 15, 17 and 20 of these 22: the longer the stream, the deafer it is."""
+    said = words()
+    sound = ac.at_level(ac.noise(kind, 20 + 4 * len(said), 6), -36)
+    for number, word in enumerate(said):
+        begin = (18 + 4 * number) * RATE
+        sound[begin : begin + word.size] += word
+    starts = [second for second, _ in Ears(vad).hear(sound, keep=False).starts()]
+    heard = [any(-0.1 < second - 18 - 4 * number < 0.5 for second in starts) for number in range(len(said))]
+    assert sum(heard) >= len(said) - 1
+    assert len(starts) <= len(said)
+
+
+def test_a_crowd_does_not_hold_an_utterance_open(vad: SileroVad) -> None:
+    sound = ac.at_level(ac.noise("babble", 60, 12), -36)
+    ends = []
+    for number in range(9):
+        said, begin = ac.at_level(ac.person(ac.PEOPLE[number % 3]), -26), (4 + 6 * number) * RATE
+        sound[begin : begin + said.size] += said
+        ends.append((begin + said.size) / RATE)
+    scene = Ears(vad).hear(sound, keep=False)
+    ended = [second for second, fact in scene.facts if isinstance(fact, SpeechEnded)]
+    assert all(any(end - 0.5 < second < end + 0.6 for second in ended) for end in ends), (ends, ended)
+
+
+def test_who_speaks_for_half_a_minute_is_parted_only_where_they_pause(vad: SileroVad) -> None:
+    """What a long utterance is louder than is taken for the room's level, but never for so long."""
+    said = [ac.at_level(ac.person(ac.PEOPLE[number % 3]), -26) for number in range(10)]
+    sound = np.concatenate((np.zeros(3 * RATE), *said, np.zeros(RATE)))
+    sound += ac.at_level(ac.noise("pink", sound.size / RATE + 1, 2)[: sound.size], -46)
+    starts = Ears(vad).hear(sound, keep=False).starts()
+    assert 2 <= len(starts) <= len(said)
 
 
 def test_a_deaf_microphone_is_named_by_the_third_reply_and_heals(vad: SileroVad) -> None:
