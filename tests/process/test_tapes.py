@@ -16,6 +16,7 @@ import pytest
 
 from pipeline import Audio
 from pipeline.bus.tape import Tape
+from scripts.benchmarks.tape import alike
 from tests.rig.machine import ROOT, Machine
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(300)]
@@ -105,7 +106,9 @@ def test_a_conversation_is_recorded_without_words_or_sound_and_held_again_from_t
         machine.until(lambda: machine.process.poll() is not None, 90)
         machine.pump()
         assert machine.process.returncode == 0
-        assert {who: machine.captions(who) for who in said} == said, "the same words of both, in the same order"
+        for who, words in said.items():
+            pairs = zip(words, machine.captions(who), strict=True)
+            assert all(alike((who, one), (who, other)) for one, other in pairs), "the same words, in the same order"
         ended = machine.events("turn_ended", kind="speech")
         assert [event.body["outcome"] for event in ended] == len(NAMES) * ["answered"]
         again = [

@@ -14,6 +14,8 @@ from scripts.benchmarks.figures import Figure, percentile
 from scripts.benchmarks.slots import BLOCK_NS, Slots
 from scripts.benchmarks.speaker import GAP_SAMPLES, gaps_ms
 from scripts.benchmarks.stamp import VOICE_BYTES, stamp_of, stamped
+from scripts.benchmarks.swap import PROBE, answer, place
+from scripts.benchmarks.tape import alike
 from scripts.benchmarks.websocket import xor
 
 pytestmark = pytest.mark.unit
@@ -60,6 +62,23 @@ def test_a_silence_inside_a_tone_is_a_gap_and_around_it_none() -> None:
     silence = np.zeros(GAP_SAMPLES * 5, int)
     assert gaps_ms(np.concatenate([silence, tone, silence])) == []
     assert gaps_ms(np.concatenate([tone, silence, tone])) == [pytest.approx(5.0, abs=0.1)]
+
+
+def test_captions_of_a_replay_are_alike_where_the_words_are() -> None:
+    assert alike(("person", "[speech, 3.2 s]"), ("person", "[speech, 3.1 s]"))
+    assert not alike(("person", "[speech, 3.2 s]"), ("person", "[speech, 4.9 s]"))
+    assert not alike(("person", "[speech, 3.2 s]"), ("machine", "[speech, 3.2 s]"))
+    assert not alike(("machine", "Hello"), ("machine", "A ticket"))
+    assert alike(("machine", "Hello"), ("machine", "Hello"))
+
+
+def test_a_swap_finds_its_place_in_an_answer() -> None:
+    whole = answer()
+    for at in (0, 100_001, whole.size - PROBE):
+        found, sure = place(0.3 * whole[at : at + PROBE], whole)
+        assert found == at
+        assert sure == pytest.approx(1.0)
+    assert gaps_ms(np.abs(whole)) == []
 
 
 def test_a_mask_taken_twice_is_none() -> None:
