@@ -65,6 +65,33 @@ def test_devices_are_unplugged_and_plugged_in_again(home: Path, pulse: PulseServ
         kiosk.asks_and_is_answered()
 
 
+def test_others_become_the_default_and_what_is_plugged_in_again_is_of_another_make(
+    home: Path, pulse: PulseServer
+) -> None:
+    """PulseAudio leads every stream to a new default: those of named devices are opened where they belong again."""
+    pulse.load_null_sink("other")
+    names = ("stages.capture.device=mic", "stages.playback.device=speaker")
+    with BreakableKiosk(home, pulse, "stages.frontend.aec=none", *names) as kiosk:
+        kiosk.ready()
+        pulse.play(SENTENCE)
+        kiosk.until(lambda: kiosk.events("audible"))
+        pulse.pactl("set-default-sink", "other")
+        pulse.pactl("set-default-source", "speaker.monitor")
+        kiosk.until(lambda: kiosk.answered() and kiosk.heard_all())
+        for stage, streams, name in (("capture", "source-outputs", "mic"), ("playback", "sink-inputs", "speaker")):
+            kiosk.until(lambda: pulse.clients_of(streams, kiosk.processes()[stage]) == [name], 5)  # noqa: B023
+
+        pulse.play(SENTENCE)
+        kiosk.until(lambda: kiosk.events("audible")[1:])
+        kiosk.suffers("playback", "unplugged", "speaker.*plug", lambda: pulse.unload_sink("speaker"))
+        kiosk.recovers("playback", lambda: pulse.load_speaker(rate=44_100, channels=1))
+        kiosk.until(lambda: len(kiosk.answered()) == 2 and kiosk.heard_all())
+        kiosk.suffers("capture", "unplugged", "microphone.*plug", lambda: pulse.unload_source("mic"))
+        pulse.unload_sink("mic_feed")
+        kiosk.recovers("capture", lambda: pulse.load_mic(rate=32_000, channels=4))
+        kiosk.asks_and_is_answered()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["ended", "killed"])
 def test_the_sound_server_dies(home: Path, pulse: PulseServer, number: signal.Signals) -> None:
     with BreakableKiosk(home, pulse) as kiosk:
