@@ -51,7 +51,7 @@ def load(
         findings.raise_any()
         raise
 
-    tree = with_watchers(tree)
+    tree = with_watchers(tree, findings)
     top = read_top(tree, file.stem, findings)
     stages, described = read_stages(
         tree, top, environ, findings, lambda uses, python: describer(uses, file.parent, environ, python=python)

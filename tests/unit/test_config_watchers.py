@@ -33,6 +33,8 @@ def test_null_takes_one_away_and_a_mistake_is_shown_where_it_stands(tmp_path: Pa
         loaded(tmp_path, "health:\n  listn: none\n")
     with pytest.raises(ConfigErrors, match=r"x\.yaml:2: "):
         loaded(tmp_path, "black_box: {minutes: -1}\n")
+    with pytest.raises(ConfigErrors, match=r"x\.yaml:2: black_box: no table; expected black_box: \{OPTION: VALUE\}"):
+        loaded(tmp_path, "black_box: 5\n")
 
 
 def test_what_a_place_lacks_is_said_with_what_is_lost(tmp_path: Path) -> None:
