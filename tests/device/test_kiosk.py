@@ -130,6 +130,26 @@ def test_a_machine_that_talks_does_not_hear_itself(home: Path, pulse: PulseServe
         assert not any(any(block.pcm) for block in gated)
 
 
+def test_a_front_end_that_dies_in_mid_answer_does_not_come_back_to_hear_the_machine(
+    home: Path, pulse: PulseServer
+) -> None:
+    """Its successor knows nothing of the room, and has two seconds of microphone and speaker to learn it."""
+    with kiosk(home, pulse) as machine:
+        machine.until(lambda: machine.live(*STAGES) and machine.events("connection", up=True))
+        pulse.pactl("load-module", "module-loopback", "source=speaker.monitor", "sink=mic_feed", "latency_msec=30")
+        pulse.play(VOICES / "not_ill_disposed.wav")
+        begun = machine.until(lambda: machine.events("audible"))[0].body["t"]
+        machine.until(lambda: machine.now_ns() > begun + NS)
+        pid = machine.kill("frontend")
+        machine.until(lambda: machine.processes().get("frontend") not in (None, pid) and machine.live("frontend"))
+        machine.until(lambda: machine.events("turn_ended", outcome="answered") and heard_all(machine))
+        quiet_ns = machine.now_ns() + 700_000_000
+        machine.until(lambda: machine.audio("voice")[-1].t > quiet_ns)
+        assert not over_the_machine(machine), "it took the machine for a person"
+        assert not machine.events("barge_in")
+        assert not machine.events("interrupted")
+
+
 def test_speaking_over_the_machine_silences_it_and_is_answered(home: Path, pulse: PulseServer) -> None:
     with kiosk(home, pulse) as machine, Ear(pulse.env) as ear:
         machine.until(lambda: machine.live(*STAGES) and machine.events("connection", up=True))
