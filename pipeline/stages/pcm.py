@@ -8,7 +8,8 @@ louder:  {adapter: pcm, command: [sox, -t, raw, -r, 16k, -e, signed, -b, "16", -
 
 What the program reads is `rate` and mono; what it says keeps the place of what it was given, block for block, or,
 where it is given nothing, the time at which it came. It is killed with its stage; its end is the stage's crash, its
-last words on stderr the reason.
+last words on stderr the reason. One that owes sound and gives none, or does not read, is hung: so is an `arecord` whose
+microphone was pulled out.
 """
 
 from __future__ import annotations
@@ -34,8 +35,11 @@ WAIT_S = 0.02
 """How long a source's program is waited for in one turn."""
 LOOK_S = 0.005
 """How often the program of a filter is looked at: the bus is what its loop waits on."""
-QUEUE_S = 1.0
-"""What waits for a program that does not read; over it the oldest is dropped and counted."""
+QUEUE_S, REPLY_S = 1.0, 120.0
+"""What waits for a program that does not read; over it the oldest is dropped and counted. An answer comes faster than
+anybody could play it."""
+HUNG_S, FIRST_S = 5.0, 20.0
+"""Without a sound for so long it is hung; the first one may take longer."""
 PIPE_BYTES = 4096
 """Of the pipe to the program: what lies there can't be taken back by a flush."""
 RESYNC_NS = 200_000_000
@@ -89,6 +93,8 @@ class Pcm(Stage):
         self._given = self._taken = 0
         self._rest = b""
         self._began_ns = 0
+        self._owes_ns = None if self._hears else self.now_ns()
+        self._moved = False
         self.dropped_bytes = 0
 
     def on_audio(self, audio: Audio) -> None:
@@ -99,12 +105,16 @@ class Pcm(Stage):
         t = audio.t if audio.t is not None else self._given * 1_000_000_000 // self.rate
         timed = self._resampler.push(mono, audio.rate, t) if audio.rate != self.rate else None
         pieces = [to_bytes(block.samples) for block in timed] if timed is not None else [to_bytes(mono)]
-        self._places.append((self._given, audio))
+        if self._owes_ns is None:
+            self._owes_ns = self.now_ns()
+        if self._says:
+            self._places.append((self._given, audio))
+        queue_s = QUEUE_S if audio.epoch is None else REPLY_S
         for piece in pieces:
             self._given += len(piece) // 2
             self._owed.append(piece)
             self._owed_bytes += len(piece)
-        while self._owed_bytes > QUEUE_S * self.rate * 2 and len(self._owed) > 1:
+        while self._owed_bytes > queue_s * self.rate * 2 and len(self._owed) > 1:
             lost = self._owed.popleft()
             self._owed_bytes -= len(lost)
             self.dropped_bytes += len(lost)
@@ -116,6 +126,10 @@ class Pcm(Stage):
             how = f"was killed by signal {-code}" if code < 0 else f"ended with {code}"
             raise RuntimeError(f"{self.program[0]} {how}: what it said last stands above; see `command`")
         self._write()
+        patience_s = HUNG_S if self._moved else FIRST_S
+        if self._owes_ns is not None and self.now_ns() - self._owes_ns > patience_s * 1e9:
+            what = "given no sound" if self._says else "taken no sound"
+            raise RuntimeError(f"{self.program[0]} has {what} for {patience_s:g} s: it hangs; see `command`")
         if self._from is None:
             return LOOK_S if self._owed else WAIT_S
         ready, _, _ = select.select([self._from], [], [], 0 if self._hears else WAIT_S)
@@ -152,6 +166,8 @@ class Pcm(Stage):
             except OSError:  # it no longer reads; that it ended is seen by `step`
                 written = len(piece)
             self._owed_bytes -= written
+            if written and not self._says:
+                self._has_moved()
             if written < len(piece):
                 self._owed.appendleft(piece[written:])
                 return
@@ -159,11 +175,19 @@ class Pcm(Stage):
     def _read(self) -> None:
         assert self._from is not None
         with suppress(BlockingIOError):
-            self._rest += os.read(self._from.fileno(), 65_536)
+            got = os.read(self._from.fileno(), 65_536)
+            self._rest += got
+            if got:
+                self._has_moved()
         size = self.rate * BLOCK_MS // 1000 * 2 * self.channels
         while len(self._rest) >= size:
             block, self._rest = self._rest[:size], self._rest[size:]
             self._say(block)
+
+    def _has_moved(self) -> None:
+        """It works. What it owes next counts from now, or from when it is given something."""
+        self._moved = True
+        self._owes_ns = self.now_ns() if not self._hears or self._owed else None
 
     def _say(self, block: bytes) -> None:
         frames = len(block) // (2 * self.channels)
