@@ -103,6 +103,15 @@ def test_a_single_word_is_heard_after_a_long_time_of_noise(vad: SileroVad, kind:
     assert len(starts) <= len(said)
 
 
+def test_a_voice_beside_the_constant_of_a_cheap_converter_is_heard(vad: SileroVad) -> None:
+    said = ac.at_level(ac.person("cold_hearted.wav"), -30)
+    sound = ac.counter(10, seed=1, hiss_dbfs=-75).hiss + 0.1
+    sound[3 * RATE : 3 * RATE + said.size] += said
+    starts = Ears(vad).hear(sound, keep=False).starts()
+    assert starts
+    assert abs(starts[0][0] - 3 - onset_s(said)) < 0.15
+
+
 def test_a_crowd_does_not_hold_an_utterance_open(vad: SileroVad) -> None:
     sound = ac.at_level(ac.noise("babble", 60, 12), -36)
     ends = []

@@ -248,7 +248,7 @@ def test_a_canceller_and_a_detector_of_ones_own(own: str) -> None:
         microphone = Microphone(trial)
         microphone.hear(noise(0.5, 100))
         trial.event("audible", epoch=0, at=0, t=microphone.t)
-        microphone.hear(np.full(16_000, 4_000), played=np.zeros(16_000))
+        microphone.hear(np.where(np.arange(16_000) // 40 % 2, 4_000, -4_000), played=np.zeros(16_000))
         assert np.abs(voice(trial)[-4_000:]).max() == 2_000
         assert told(trial, "speech_started")
     with Trial(Frontend, aec={"use": f"{own}:Broken"}) as trial:
