@@ -87,7 +87,8 @@ def read_stages(
         apart.check_stage(name, node, words[name], top.curve, findings)
         if len(findings) == before:
             sound.add(name)
-    classes = {name: word for name, word in words.items() if word.may_be_class}
+    # an interpreter with which something is wrong can not be asked
+    classes = {name: word for name, word in words.items() if word.may_be_class and (not word.python or name in sound)}
     described: dict[str, Described] = {}
     for python in dict.fromkeys(word.python for word in classes.values()):
         described |= describe({name: word.use for name, word in classes.items() if word.python == python}, python)

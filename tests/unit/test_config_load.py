@@ -89,6 +89,7 @@ log: {level: debug}
 def describer(
     uses: Mapping[str, str | None], _folder: Path, _environ: Mapping[str, str], *, python: str | None = None
 ) -> Mapping[str, Described]:
+    assert python is None or os.path.isfile(python), "who is not there can not be asked"
     described: dict[str, Described] = {}
     for name, use in uses.items():
         short = (use or name).rpartition(".")[2]
