@@ -33,9 +33,10 @@ def run(args: argparse.Namespace) -> int:
         name = next((found.name for found in places.find_runs() if found.run_dir == run_dir), run_dir.name)
         reply = running.command(args, "status")
         under_way = list(reply.get("incidents", [])) if reply else []
-    records = _kept(name) + under_way
-    for record in records[-args.last :]:
-        print(json.dumps(record, ensure_ascii=False) if args.json else line(record))
+    kept = _kept(name)
+    records = kept + under_way
+    for number, record in list(enumerate(records))[-args.last :]:
+        print(json.dumps(record, ensure_ascii=False) if args.json else line(record, over=number < len(kept)))
     if not records:
         print(f"no incident of {name} is known", file=sys.stderr)
     return exits.OK
@@ -49,11 +50,11 @@ def _kept(name: str) -> list[dict[str, Any]]:
     return []
 
 
-def line(record: dict[str, Any]) -> str:
-    """For a person."""
+def line(record: dict[str, Any], *, over: bool = False) -> str:
+    """For a person. `over`: of the journal, where one without an end lasted as long as the pipeline ran."""
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(float(record.get("at", 0))))
     seconds = record.get("seconds")
-    length = f"{seconds:.1f} s" if isinstance(seconds, int | float) else "goes on"
+    length = f"{seconds:.1f} s" if isinstance(seconds, int | float) else "till stop" if over else "goes on"
     answered = {True: "answered", False: "NOT ANSWERED", None: "nobody spoke"}.get(record.get("answered"), "")
     lost = f", {record['lost_ms']} ms lost" if record.get("lost_ms") else ""
     return f"{when}  {record.get('what', ''):<10}  {length:>8}  {answered}{lost}: {record.get('cause', '')}"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.cli.incidents import line
 from pipeline.supervisor.incidents import Incidents, Journal
 from pipeline.supervisor.latency import Latency
 
@@ -133,3 +134,10 @@ def test_what_two_stages_say_of_one_sound_may_be_heard_in_either_order() -> None
     assert latency.event("audible", {"t": 2 * S, "epoch": 3, "at": 48_000}, 2 * S) is None, (
         "after a pause in the answer"
     )
+
+
+def test_an_incident_of_the_journal_goes_on_no_more() -> None:
+    record = {"at": 0.0, "what": "capture", "cause": "unplugged", "seconds": None, "lost_ms": 0, "answered": None}
+    assert "goes on  nobody spoke: unplugged" in line(record)
+    assert "till stop  nobody spoke: unplugged" in line(record, over=True)
+    assert "2.0 s  nobody spoke: unplugged" in line({**record, "seconds": 2.0}, over=True)
