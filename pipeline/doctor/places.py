@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -32,7 +33,10 @@ def _room(what: str, folder: Path) -> Finding:
         with tempfile.TemporaryFile(dir=near) as file:
             file.write(b"\0" * 4096)
     except OSError as error:
-        return Finding(what, "bad", f"{near}: {error.strerror}", f"let this user write there, or mount it: {folder}")
+        remedy = f"let this user write there, or mount it: {folder}"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            remedy = f"make room there: du -xh {near} | sort -h"
+        return Finding(what, "bad", f"{near}: {error.strerror}", remedy)
     free_mb = shutil.disk_usage(near).free // 10**6
     if free_mb < SMALL_MB:
         return Finding(what, "warning", f"{folder}: {free_mb} MB free", "make room: what is kept there will be lost")
