@@ -19,6 +19,8 @@ DRAW_S: Final = 0.5
 """A screen takes 5 to 15 ms of a core, so that four a second with the table of stages anew in each were 4 % of it."""
 ASK_S: Final = 1.0
 PIPED_S: Final = 2.0
+NARROW: Final = 64
+"""Columns below which a stage has one line, without its numbers."""
 HOPS: Final = 500
 CAPTIONS: Final = 6
 PATTERNS: Final = ("event.caption", "event.level", "audio.voice", "audio.reply")
@@ -147,23 +149,29 @@ class _Stages:
     def __rich_console__(self, console: Any, options: Any) -> Any:
         status, width, drawn = self._board.table
         if status is not self._board.status or width != options.max_width or drawn is None:
-            drawn = list(console.render(_stages(self._board), options))
+            drawn = list(console.render(_stages(self._board, options.max_width), options))
             self._board.table = self._board.status, options.max_width, drawn
         return drawn
 
 
-def _stages(board: Board) -> Any:
+def _stages(board: Board, width: int) -> Any:
     from rich.table import Table
 
     table = Table(box=None, expand=True, pad_edge=False)
-    for title in ("stage", "state", "pid", "restarts", "reason"):
-        table.add_column(title, no_wrap=title != "reason", overflow="ellipsis")
+    titles = ("stage", "state", "pid", "restarts", "reason") if width >= NARROW else ("stage", "state", "reason")
+    for title in titles:
+        # a reason in a column of two letters would push the stages below it off a small screen
+        table.add_column(
+            title,
+            no_wrap=title != "reason" or width < NARROW,
+            overflow="ellipsis",
+            ratio=1 if title == "reason" else None,
+        )
     for name, stage in board.status.get("stages", {}).items():
         colour = MARKS.get(stage["state"], "red" if stage["state"] == "failed" else "cyan")
         state = f"[{colour}]{stage['state']}[/]"
-        table.add_row(
-            name, state, str(stage["pid"] or "-"), str(stage["restarts"]), stage["reason"].replace("[", r"\[")
-        )
+        numbers = (str(stage["pid"] or "-"), str(stage["restarts"])) if width >= NARROW else ()
+        table.add_row(name, state, *numbers, stage["reason"].replace("[", r"\["))
     return table
 
 

@@ -67,3 +67,13 @@ def test_a_supervisor_that_does_not_answer_is_said() -> None:
     shown.trouble = "the pipeline of /run/x did not answer within 1 s"
     assert "did not answer" in printed(shown, 100)
     assert printed(Board(), 80)
+
+
+def test_a_narrow_terminal_shows_every_stage_in_a_line_of_its_own() -> None:
+    shown = board()
+    gone = {"state": "degraded", "pid": 12345, "restarts": 2, "reason": "no sound server: " * 9}
+    shown.status = {**shown.status, "stages": {name: gone for name in ("capture", "frontend", "session", "playback")}}
+    lines = printed(shown, 40).splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("capture"))
+    assert [line.split()[0] for line in lines[first : first + 4]] == ["capture", "frontend", "session", "playback"]
+    assert "no sound server" in lines[first]
