@@ -25,13 +25,16 @@ def run(args: argparse.Namespace) -> int:
     """As `run`; 1 where the tape can't be used."""
     source = args.source or args.stage
     try:
-        streams, others = said_by(Tape(args.tape), source)
+        streams, others, sounds = said_by(Tape(args.tape), source)
     except TapeError as error:
         print(error, file=sys.stderr)
         return exits.CRASH
     if not streams:
         there = f"on it are {', '.join(sorted(others))}" if others else "it is empty"
         print(f"{args.tape}: nothing of {source!r} that sounds; {there}: name one by --source", file=sys.stderr)
+        return exits.CRASH
+    if not sounds:
+        print(f"{args.tape}: no sound on this tape: record with --privacy everything to keep it", file=sys.stderr)
         return exits.CRASH
     from pipeline.cli import run as run_command
 
@@ -47,9 +50,12 @@ def run(args: argparse.Namespace) -> int:
     return run_command.run(args)
 
 
-def said_by(tape: Tape, source: str) -> tuple[list[str], set[str]]:
-    """The streams of audio that `source` produced, and everybody who did. A torn tape counts up to its damage."""
+def said_by(tape: Tape, source: str) -> tuple[list[str], set[str], bool]:
+    """The streams of audio that `source` produced, everybody who did, and whether its sound was kept. A torn tape
+    counts up to its damage.
+    """
     streams: set[str] = set()
+    sounds = False
     others: set[str] = set()
     try:
         for entry in tape.entries():
@@ -57,6 +63,7 @@ def said_by(tape: Tape, source: str) -> tuple[list[str], set[str]]:
                 others.add(src := str(entry.fields.get("src")))
                 if src == source:
                     streams.add(entry.topic.removeprefix("audio."))
+                    sounds = sounds or bool(entry.fields.get("pcm"))
     except TapeError as error:
         print(f"{error}; what stands before is replayed", file=sys.stderr)
-    return sorted(streams), others
+    return sorted(streams), others, sounds

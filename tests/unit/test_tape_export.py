@@ -158,6 +158,13 @@ def test_a_strange_tape_is_replayed_as_far_as_it_goes(entries: list[Entry], tmp_
             msgpack.packb(told.body)
 
 
+def test_a_tape_without_sound_is_refused_as_a_microphone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path / "a.tape", [sound(at, "mic", b"", 16000, "capture") for at in range(3)])
+    args = argparse.Namespace(tape=path, config="demo.yaml", stage="capture", source=None, speed=1.0, sets=[])
+    assert replay.run(args) == 1
+    assert "record with --privacy everything" in capsys.readouterr().err
+
+
 @FUZZ
 @given(data=st.data(), what=st.sampled_from(["info", "vtt", "wav"]))
 def test_of_a_torn_tape_everything_before_the_damage_is_used_and_the_damage_is_told(
