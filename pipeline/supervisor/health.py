@@ -10,7 +10,7 @@ not counted as silence, up to STARVED_S. On a machine that is not overloaded tha
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 START_S = 20.0
@@ -26,6 +26,10 @@ and who is silent for longer is of no use to the person either."""
 DEAF_S = 2.0
 DEAF_FRAMES = 25
 """A producer that sent so many blocks in DEAF_S (half of the usual cadence of 20 ms) was certainly speaking."""
+STEADY = ("mic", "voice")
+"""Streams that never pause while their writer is live: zeros are sent where there is nothing to hear."""
+DUMB, DUMB_S = "gives nothing", 5.0
+"""How it is said of one that does."""
 APART_S = 0.25
 KEPT = 32
 """Beats remembered of a process, at least APART_S apart however often it beats: four windows and more."""
@@ -141,3 +145,19 @@ def deafness(reader: Pulse, producers: Mapping[str, Pulse]) -> str:
         if span and span[-1] - span[0] >= DEAF_FRAMES:
             return f"deaf: took in nothing of {stream} while {span[-1] - span[0]} blocks were sent"
     return ""
+
+
+def dumbness(pulse: Pulse, inputs: Iterable[str], emits: Iterable[str]) -> str:
+    """Which steady stream this process, live and well, has sent nothing of for DUMB_S, or "". Who is given nothing of
+    the steady streams that it reads is not to blame."""
+    if not pulse.counts:
+        return ""
+    last = pulse.counts[-1]
+    first = next((counts for counts in reversed(pulse.counts) if last.at - counts.at >= DUMB_S), None)
+    if first is None:
+        return ""
+    reads = [stream for stream in inputs if stream in STEADY]
+    if reads and all(last.taken.get(stream, 0) == first.taken.get(stream, 0) for stream in reads):
+        return ""
+    silent = [s for s in emits if s in STEADY and last.sent.get(s, 0) == first.sent.get(s, 0)]
+    return f"{DUMB}: no block of {silent[0]} for more than {DUMB_S:g} s" if silent else ""

@@ -10,6 +10,7 @@ import structlog
 
 from pipeline.bus import codec
 from pipeline.supervisor.control import Control, Word, counts_of, state_of
+from pipeline.supervisor.health import dumbness
 from pipeline.supervisor.loop import Loop
 from pipeline.supervisor.slot import Run, Slot
 from pipeline.supervisor.telling import Telling
@@ -125,6 +126,7 @@ class Hearing:
             say = log.debug if slot.series.worn else log.info
             say("stage restarted", stage=slot.name, inst=slot.inst, after_s=after_s, restarts=slot.restarts)
         words = self.unreadable.words(self._loop.clock(), slot.name)
+        words = words or dumbness(run.pulse, slot.table.inputs, slot.table.emits)
         self._telling.state(slot, *(("degraded", words) if words else run.said))
 
     def hard_to_read(self, reader: str, writer: str, count: int, words: str) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
 from pipeline.supervisor.failing import Failing
+from pipeline.supervisor.health import DUMB
 from pipeline.supervisor.unreadable import REMEDY, UNREADABLE
 
 Code = Literal[
@@ -227,8 +228,11 @@ class Watch:
         if fault := self._failing.fault(now_ns):
             return Found("stage_failing", fault.words, fault.remedy)
         for name, (state, reason) in self._states.items():
-            if state == "degraded" and reason.startswith(UNREADABLE) and self._required.get(name, True):
-                return Found("stage_failing", f"{name}: {reason}", REMEDY)
+            if state == "degraded" and self._required.get(name, True):
+                if reason.startswith(UNREADABLE):
+                    return Found("stage_failing", f"{name}: {reason}", REMEDY)
+                if reason.startswith(DUMB):
+                    return Found("stage_failing", f"{name}: {reason}", f"voice-pipeline restart {name}")
         if self._mute.get("muted"):
             return Found("muted", f"by {self._mute.get('by') or 'command'}")
         return None

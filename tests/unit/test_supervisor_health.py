@@ -2,7 +2,17 @@
 
 import pytest
 
-from pipeline.supervisor.health import BEAT_S, DEAF_FRAMES, START_S, STARVED_S, Pulse, deafness, hang
+from pipeline.supervisor.health import (
+    BEAT_S,
+    DEAF_FRAMES,
+    DUMB_S,
+    START_S,
+    STARVED_S,
+    Pulse,
+    deafness,
+    dumbness,
+    hang,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -151,3 +161,33 @@ def test_after_a_pause_of_the_supervisor_deafness_is_judged_afresh() -> None:
     reader.forgive(3.0)
     producer.forgive(3.0)
     assert deafness(reader, {"voice": producer}) == ""
+
+
+def beating(until: float, takes: int, sends: int, state: str = "live") -> Pulse:
+    """A stage between mic and voice that takes and sends so many blocks a beat."""
+    pulse = live_at(0.0)
+    for beat in range(int(until / 0.5) + 1):
+        pulse.beat(beat * 0.5, state, {"mic": beat * takes, "played": beat}, {"voice": beat * sends})
+    return pulse
+
+
+def test_dumb_is_who_gives_nothing_of_what_it_takes() -> None:
+    assert dumbness(beating(DUMB_S, 25, 0), ("mic", "played"), ("voice",)) == (
+        "gives nothing: no block of voice for more than 5 s"
+    )
+    assert dumbness(beating(DUMB_S, 0, 0), (), ("voice",)), "a microphone is given nothing, and owes all the same"
+
+
+@pytest.mark.parametrize(
+    ("pulse", "emits"),
+    [
+        (beating(DUMB_S - 0.5, 25, 0), ("voice",)),
+        (beating(DUMB_S, 25, 1), ("voice",)),
+        (beating(DUMB_S, 0, 0), ("voice",)),
+        (beating(DUMB_S, 25, 0, "muted"), ("voice",)),
+        (beating(DUMB_S, 25, 0), ("reply",)),
+    ],
+    ids=["too soon", "a little", "given nothing", "muted", "nothing steady"],
+)
+def test_who_is_not_dumb(pulse: Pulse, emits: tuple[str, ...]) -> None:
+    assert dumbness(pulse, ("mic", "played"), emits) == ""
