@@ -7,9 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from pipeline import places
 from pipeline.cli.run import with_screen
@@ -35,11 +33,6 @@ def configuration(run_dir: Path, sets: Sequence[str] = ()) -> Pipeline | None:
     except ConfigErrors as error:
         print(error, file=sys.stderr)
         return None
-
-
-def as_message(pipeline: Pipeline, name: str) -> dict[str, Any]:
-    """A stage's table as control carries it."""
-    return asdict(pipeline.stage(name))
 
 
 def outcome(run_dir: Path, name: str) -> str:

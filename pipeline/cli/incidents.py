@@ -35,7 +35,8 @@ def run(args: argparse.Namespace) -> int:
         under_way = list(reply.get("incidents", [])) if reply else []
     kept = _kept(name)
     records = kept + under_way
-    for number, record in list(enumerate(records))[-args.last :]:
+    dated = sorted(enumerate(records), key=lambda each: float(each[1].get("at", 0)))
+    for number, record in dated[-args.last :]:
         print(json.dumps(record, ensure_ascii=False) if args.json else line(record, over=number < len(kept)))
     if not records:
         print(f"no incident of {name} is known", file=sys.stderr)

@@ -24,6 +24,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """As `run`; 1 where the tape can't be used."""
     source = args.source or args.stage
+    if not args.speed > 0:
+        print(f"--speed {args.speed:g}: expected a number above 0; 1 is the recording's own", file=sys.stderr)
+        return exits.CRASH
     try:
         streams, others, sounds = said_by(Tape(args.tape), source)
     except TapeError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import asdict
 
 from pipeline import exits
 from pipeline.cli import running
@@ -35,16 +36,16 @@ def run(args: argparse.Namespace) -> int:
     if not sets:
         print("nothing to change: expected --use, --command or --option", file=sys.stderr)
         return running.FAILED
+    status = running.command(args, "status")
+    if status is None:
+        return running.FAILED
+    if args.stage not in status["stages"]:
+        print(f"no stage is called {args.stage!r}: the stages are {', '.join(status['stages'])}", file=sys.stderr)
+        return running.FAILED
     pipeline = changing.configuration(run_dir, sets)
     if pipeline is None:
         return exits.CONFIG
-    try:
-        table = changing.as_message(pipeline, args.stage)
-    except KeyError:
-        names = ", ".join(stage.name for stage in pipeline.stages)
-        print(f"no stage is called {args.stage!r}: the stages are {names}", file=sys.stderr)
-        return running.FAILED
-    if running.command(args, "swap", table=table) is None:
+    if running.command(args, "swap", table=asdict(pipeline.stage(args.stage))) is None:
         return running.FAILED
     said = changing.outcome(run_dir, args.stage)
     print(f"{args.stage}: {said or 'not done yet; see `voice-pipeline status`'}")

@@ -6,12 +6,15 @@ import asyncio
 import json
 import os
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pipeline import Stage
 from pipeline.config.options import OptionError
 from pipeline.live.service import SIMULATOR_FILE
 from pipeline.stage.life import WorldError
+
+if TYPE_CHECKING:
+    from pipeline.simulator import Server
 
 
 class Simulator(Stage):
@@ -33,21 +36,35 @@ class Simulator(Stage):
 
     def prime(self) -> None:
         """Reads the script. Raises OptionError naming its file, line and key."""
-        from pipeline.simulator import ScriptError, Server
+        from pipeline.simulator import ScriptError
 
         try:
-            self._server = Server(
-                self.config_dir / self.script if self.script else None,
-                self.run_dir / self.journal if self.journal else None,
-                certs=self.state_dir / "simulator",
-                audio=self.run_dir / self.audio if self.audio else None,
-                notice=self.notice,
-                state=self.run_dir / self.sessions if self.sessions else None,
-            )
+            try:
+                self._server = self._served(self.state_dir)
+            except OSError as error:
+                self.log.warning(
+                    "certificate not kept", reason=f"{self.state_dir}: {error.strerror}", instead="run dir"
+                )
+                self._server = self._served(self.run_dir)
         except ScriptError as error:
             raise OptionError(f"script: {error}") from error
         except OSError as error:
-            raise WorldError(f"simulator: {error}") from error
+            raise WorldError(
+                f"simulator: {error.filename or self.run_dir}: {error.strerror}; make room there"
+            ) from error
+
+    def _served(self, folder: Path) -> Server:
+        """With its certificate in `folder`. Raises ScriptError, OSError."""
+        from pipeline.simulator import Server
+
+        return Server(
+            self.config_dir / self.script if self.script else None,
+            self.run_dir / self.journal if self.journal else None,
+            certs=folder / "simulator",
+            audio=self.run_dir / self.audio if self.audio else None,
+            notice=self.notice,
+            state=self.run_dir / self.sessions if self.sessions else None,
+        )
 
     def start(self) -> None:
         """Nobody is served before the file says where."""

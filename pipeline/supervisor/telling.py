@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -82,7 +82,7 @@ class Telling:
     def text(self, text: str) -> str:
         """Something that a person typed for the model. Sticky, for a session that is only just being replaced; returns
         the name by which `text_over` ends that."""
-        name = str(time.time_ns())
+        name = os.urandom(8).hex()
         if len(self._texts) == TEXTS:
             self.text_over(self._texts[0])
         self._texts.append(name)

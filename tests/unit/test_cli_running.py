@@ -34,6 +34,7 @@ def test_the_one_of_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_none_or_several(monkeypatch: pytest.MonkeyPatch, names: list[str], name: str | None, words: str) -> None:
+    monkeypatch.setattr(places, "find_past_runs", list)
     with pytest.raises(running.NotFound, match=words):
         found(monkeypatch, names, name)
 

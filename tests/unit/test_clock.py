@@ -33,6 +33,7 @@ FOR_PEOPLE = {
     "live/store.py": "days for which words are kept",
     "simulator/state_file.py": "how long a server was down, as the service counts it",
     "stages/black_box.py": "the name of a file",
+    "stages/traces.py": "a collector files by the time of day",
     "supervisor/watching.py": "when an incident was",
 }
 """Files that may read it, and for what: nothing that orders or measures a conversation."""
