@@ -24,10 +24,11 @@ class RateWatch:
     """Off after `hold_s` seconds in a row that each miss the declared rate by more than `tolerance` and agree with each
     other to that; right again after as many that do not miss it.
 
-    A wrong clock is wrong evenly. Seconds that scatter are those of a machine without time for its sound.
+    A wrong clock is wrong evenly. Seconds that scatter are those of a machine without time for its sound, and a sound
+    server that catches up after a stall is as even as a clock for some seconds.
     """
 
-    def __init__(self, tolerance: float = 0.02, hold_s: int = 3) -> None:
+    def __init__(self, tolerance: float = 0.02, hold_s: int = 10) -> None:
         self._tolerance = tolerance
         self._hold = hold_s
         self.off = False
