@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 
 import numpy as np
@@ -116,7 +116,8 @@ def run(room: Room) -> list[Figure]:
 def _swap(machine: Pipeline, line: Connection, ear: Listener, stage: str, number: int) -> Swap:
     """In the midst of an answer; returns when that has been heard to its end."""
     option, value = CHANGES[stage]
-    table = changing.as_message(_changed(machine, f"stages.{stage}.{option}={value + 0.01 * (1 + number % 2)}"), stage)
+    changed = _changed(machine, f"stages.{stage}.{option}={value + 0.01 * (1 + number % 2)}")
+    table = asdict(changed.stage(stage))
     machine.pump()
     machine.heard.clear()
     began, began_ns = time.monotonic(), time.monotonic_ns()
