@@ -44,7 +44,9 @@ class Told:
         for entry in Tape(path).entries():
             first, body = first or entry.ns, entry.fields.get("body", {})
             told.seconds = (entry.ns - first) / 1e9
-            if entry.fields["src"] == "capture" and entry.topic == "audio.mic" and entry.fields.get("replay") is None:
+            if entry.fields.get("replay") is not None:
+                continue  # somebody asked for it once more
+            if entry.fields["src"] == "capture" and entry.topic == "audio.mic":
                 told.lives.add(entry.fields["inst"])
                 told.said.append((entry.topic, entry.fields["pcm"]))
                 told.seqs.append(entry.fields["seq"])
