@@ -189,6 +189,7 @@ def test_a_dead_server_is_exit_69(pulse: PulseServer, nursery: Nursery, supervis
 
 def test_a_hung_read_is_ended_by_sigterm(pulse: PulseServer, nursery: Nursery, supervisor: Speaks) -> None:
     live(nursery, "capture")
+    nursery.until(lambda: nursery.audio("mic"))
     pulse.freeze()
     nursery.until(lambda: time.monotonic_ns() - (nursery.audio("mic")[-1].t or 0) > 400_000_000)
     process = nursery.processes["capture"]
