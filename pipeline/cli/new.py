@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from pipeline import exits
+from pipeline.config.use import builtin_stages
 
 STAGE = '''\
 """{title}: what it does, in one line."""
@@ -70,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,31}", name) or keyword.iskeyword(name):
         print(f"{name!r}: expected a name of a-z, 0-9 and _, a letter first, no word of Python's", file=sys.stderr)
         return exits.CRASH
-    if (Path(__file__).resolve().parents[1] / "stages" / f"{name}.py").exists():
+    if name in builtin_stages():
         print(f"{name!r} is a stage that ships: choose another name, or yours would hide behind it", file=sys.stderr)
         return exits.CRASH
     title = "".join(part.capitalize() for part in name.split("_"))

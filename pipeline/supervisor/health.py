@@ -92,6 +92,12 @@ class Pulse:
             self.counts.pop()
         self.counts.append(Counts(now, taken, sent))
 
+    def newest(self, span_s: float) -> tuple[Counts, Counts] | None:
+        """A beat that is at least `span_s` old, and the newest one; None if it has not been at work for so long."""
+        older = (counts for counts in reversed(self.counts) if self.counts[-1].at - counts.at >= span_s)
+        first = next(older, None)
+        return None if first is None else (first, self.counts[-1])
+
     def doubtful(self, now: float) -> bool:
         """Whether it has been silent for so long that it matters why."""
         return self.last_beat is not None and now - self.last_beat > DOUBT_S
@@ -130,12 +136,9 @@ def deafness(reader: Pulse, producers: Mapping[str, Pulse]) -> str:
     that same time DEAF_FRAMES were sent. Both were live throughout, else their beats are not kept: a producer that
     has just returned is still being asked for its replay.
     """
-    if not reader.counts:
+    if (span_of := reader.newest(DEAF_S)) is None:
         return ""
-    last = reader.counts[-1]
-    first = next((counts for counts in reversed(reader.counts) if last.at - counts.at >= DEAF_S), None)
-    if first is None:
-        return ""
+    first, last = span_of
     for stream, producer in producers.items():
         if last.taken.get(stream, 0) != first.taken.get(stream, 0):
             continue
@@ -150,12 +153,9 @@ def deafness(reader: Pulse, producers: Mapping[str, Pulse]) -> str:
 def dumbness(pulse: Pulse, inputs: Iterable[str], emits: Iterable[str]) -> str:
     """Which steady stream this process, live and well, has sent nothing of for DUMB_S, or "". Who is given nothing of
     the steady streams that it reads is not to blame."""
-    if not pulse.counts:
+    if (span_of := pulse.newest(DUMB_S)) is None:
         return ""
-    last = pulse.counts[-1]
-    first = next((counts for counts in reversed(pulse.counts) if last.at - counts.at >= DUMB_S), None)
-    if first is None:
-        return ""
+    first, last = span_of
     reads = [stream for stream in inputs if stream in STEADY]
     if reads and all(last.taken.get(stream, 0) == first.taken.get(stream, 0) for stream in reads):
         return ""
