@@ -6,13 +6,8 @@ from typing import Any, Final
 
 from pipeline.config.service import STANDS_IN
 from pipeline.metrics.spans import Span
+from pipeline.states import DOWN, RESTS, STARTING_NS, UP
 
-DOWN: Final = ("restarting", "degraded", "failed")
-UP: Final = ("live", "waiting", "muted", "ended")
-RESTS: Final = ("idle", "capped", "untriggered")
-"""A line that is closed on purpose is not down."""
-STARTING_NS: Final = 3_000_000_000
-"""A line that was never up is not down but starting, so long."""
 ENDED_NS: Final = 5_000_000_000
 """So long after its end an outage waits for a turn to say that it was hit: the question that could not be asked."""
 MOST: Final = 32

@@ -17,7 +17,7 @@ from prometheus_client import (
     generate_latest,
 )
 
-from pipeline.metrics.outages import RESTS
+from pipeline.states import RESTS
 
 SECONDS: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
 PREFIX: Final = "voice_pipeline"

@@ -13,15 +13,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipeline.config.service import STANDS_IN
+from pipeline.states import DOWN, RESTS, STARTING_NS, UP
 
-DOWN: Final = ("restarting", "degraded", "failed")
-UP: Final = ("live", "waiting", "muted", "ended")
-RESTS: Final = ("idle", "capped", "untriggered")
-"""A line that is closed on purpose is no incident."""
 JUDGED_NS: Final = 60_000_000_000
 """So long after its end it is known whether the person was answered; then it is written, answered or not."""
-STARTING_NS: Final = 3_000_000_000
-"""What was never up is not down but starting, so long: a first dial that comes before the simulator listens."""
 CAP_BYTES: Final = 256_000
 
 
