@@ -23,6 +23,8 @@ SHORT = (
     f"stages.capture.files=[{VOICES}/not_ill_disposed.wav, {VOICES}/made_amiable.wav]",
 )
 """Two questions with short answers, where it does not matter what is said."""
+LATE = "faults: [{when: connect, freeze_ms: 2500}]\n"
+"""The service lets everybody in, and then takes its time."""
 
 
 def longest_speech_s(path: Path) -> float:
@@ -63,7 +65,9 @@ def test_the_demonstration_talks_says_where_its_recording_lies_and_ends_by_itsel
 
 
 def test_what_is_said_as_soon_as_it_runs_is_answered_though_the_session_is_not_up_yet(home: Path) -> None:
-    with Machine(home, "demo.yaml", ["stages.capture.lead_s=0.0"]) as machine:
+    script = home / "late.yaml"
+    script.write_text(Path(f"{ROOT}/tests/rig/short_answers.yaml").read_text() + LATE)
+    with Machine(home, "demo.yaml", ["stages.capture.lead_s=0.0", f"stages.simulator.script={script}"]) as machine:
         machine.until(lambda: answered(machine) >= 1)
         speech = machine.events("speech_started")[0].body["t"]
         assert machine.events("connection", up=True)[0].sent > speech, "the session was up before: nothing was proven"
