@@ -34,6 +34,8 @@ BYE_S = 0.1
 """A word said just before an exit may come after the news of the exit: it travels through a thread of libzmq."""
 TIDY_S = 10.0
 """Between two looks for orphans that have ended, and at the sweeper."""
+WARN_LATE_S, WARN_AGAIN_S = 1.0, 60.0
+"""Late by so much, the supervisor left somebody's `status` without an answer: worth a warning, at most so often."""
 
 log = structlog.get_logger()
 
@@ -55,6 +57,7 @@ class Supervisor:
         self.swaps = Swaps(self)
         self._sweeper = Sweeper(f"{MARK}={wiring.mark}")
         self._starting = Starting(loop, spawner, self.slots, self.start)
+        self._late_warned = -WARN_AGAIN_S
 
     # -- starting
 
@@ -130,7 +133,11 @@ class Supervisor:
         return None if due_ns is None else max(0.0, (due_ns - time.monotonic_ns()) / 1e9)
 
     def _forgive(self, late_s: float) -> None:
-        log.warning("supervisor was late", late_s=round(late_s, 2))
+        now, say = self.loop.clock(), log.debug
+        if late_s >= WARN_LATE_S and now - self._late_warned >= WARN_AGAIN_S:
+            self._late_warned, say = now, log.warning
+        reason = "the machine stood still or has too much to do, see `uptime`; every deadline is moved"
+        say("supervisor was late", late_s=round(late_s, 2), reason=reason)
         for slot in self.slots.values():
             for run in slot.processes:
                 run.pulse.forgive(late_s)

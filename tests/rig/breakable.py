@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.bus.messages import Event
+from pipeline.supervisor.children import kept_waiting_s
 from tests.rig.machine import ROOT, Machine
 from tests.rig.pulse import PulseServer
 
@@ -96,8 +97,7 @@ class BreakableKiosk(Machine):
         asleep = time.monotonic()
         time.sleep(0.005)
         self._starved_s += max(0.0, time.monotonic() - asleep - 0.02)
-        late = [line for line in self.log.read() if "supervisor was late" in line]
-        return self._starved_s + sum(float(json.loads(line)["late_s"]) for line in late)
+        return self._starved_s + kept_waiting_s(self.process.pid)
 
     def states_since(self, stage: str, begun_ns: int) -> list[str]:
         """States shown of a stage since then."""
