@@ -21,7 +21,7 @@ URGENT_S = 0.5
 URGENT_RARE_S = 5.0
 """And for what only a person or the calendar can mend: it may have been mended this minute."""
 URGENT_FOR_S = 30.0
-"""Nobody waits for longer; and the voice that is kept goes back no further."""
+"""Nobody waits for longer after the last thing they asked; and the voice that is kept goes back no further."""
 VAIN_ROLLS = 2
 """Lines in a row that were of no use before they were to be changed already. From then on they count as failures: a
 service that says goAway to each line is not dialled in a hot loop."""
@@ -77,7 +77,7 @@ class Dialling:
         if not self._talk.owed:
             self._owed_ns = None
         elif self._failed_ns is not None:
-            self._owed_ns = now_ns if self._owed_ns is None else self._owed_ns
+            self._owed_ns = max(now_ns if self._owed_ns is None else self._owed_ns, self._talk.want.needed_ns)
             if now_ns - self._owed_ns < URGENT_FOR_S * _NS:
                 due_ns = min(due_ns, self._failed_ns + int(self._pace_s * _NS))
         return max(0.0, (due_ns - now_ns) / _NS)

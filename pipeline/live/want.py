@@ -21,6 +21,8 @@ class Want:
         self._held: Reason | None = None
         self.shut = False
         """Nobody has opened it yet who may."""
+        self.needed_ns = 0
+        """When somebody needed a line last, whether or not one was up: they spoke, typed or came."""
         self._keep_until_ns = 0
 
     @property
@@ -31,6 +33,7 @@ class Want:
     def needed(self, now_ns: int) -> bool:
         """Somebody needs a line. True if none was wanted before, and now one is."""
         slept, self._idle = self._idle, False
+        self.needed_ns = now_ns
         self._keep(now_ns, self._idle_s)
         return slept and self.reason is None
 

@@ -145,6 +145,22 @@ def test_who_waits_for_an_answer_is_hurried_for_but_not_for_ever() -> None:
     assert dialled.wait_s() == pytest.approx(CALM_S)
 
 
+@pytest.mark.parametrize(("failure", "urgent_s"), [(UNAVAILABLE, URGENT_S), (KEY, URGENT_RARE_S)])
+def test_whoever_asks_again_late_in_an_outage_is_hurried_for_anew(failure: Failure, urgent_s: float) -> None:
+    dialled = Dialled()
+    dialled.talk.asks()
+    for _ in range(12):
+        dialled.could_not(failure)
+    dialled.talk.wait(URGENT_FOR_S + 1)
+    dialled.could_not(failure)
+    dialled.talk.wait(urgent_s + 0.5)
+    assert (dialled.wait_s() or 0) > 0
+    dialled.talk.asks()
+    assert dialled.wait_s() == 0
+    dialled.could_not(failure)
+    assert dialled.wait_s() == pytest.approx(urgent_s)
+
+
 def test_a_bad_key_is_tried_seldom_though_somebody_waits() -> None:
     dialled = Dialled()
     for _ in range(12):
