@@ -1,8 +1,8 @@
 """`python -m pipeline.config.describe`: what stage classes say of themselves, asked in a process of its own.
 
 Reads a JSON list of `{"name", "use", "config_dir"}` from stdin; for each writes one JSON line as soon as it is known:
-`{"name", "use", "doc", "options", "reads", "emits"}` or `{"name", "problem", "nearest", "remedy"}`. The supervisor and
-the commands learn a pipeline from this without importing a person's code, numpy, an audio library or an SDK; and a
+`{"name", "use", "options", "reads", "emits", "tells"}` or `{"name", "problem", "nearest", "remedy"}`. The supervisor
+and the commands learn a pipeline from this without importing a person's code, numpy, an audio library or an SDK; and a
 module that crashes or hangs on import takes this process only.
 """
 

@@ -21,7 +21,6 @@ class Description:
 
     use: str
     """`module:Class`."""
-    doc: str
     options: tuple[Field, ...]
     reads: tuple[str, ...] | None
     """None: it hears whatever its `inputs:` name, else what it emits."""
@@ -76,7 +75,6 @@ def _described(line: dict[str, Any]) -> Described:
         return Unusable(line["problem"], line["nearest"], line["remedy"])
     return Description(
         line["use"],
-        line["doc"],
         tuple(Field(f["name"], from_json(f["kind"]), f["default"], f["needed"]) for f in line["options"]),
         None if line["reads"] is None else tuple(line["reads"]),
         tuple(line["emits"]),

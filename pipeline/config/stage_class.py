@@ -54,7 +54,6 @@ def describe(cls: type) -> dict[str, Any]:
     emits = _declared(cls, Stage, "emits")
     return {
         "use": f"{cls.__module__}:{cls.__qualname__}",
-        "doc": (inspect.getdoc(cls) or "").partition("\n")[0],
         "options": [
             {"name": field.name, "kind": as_json(field.kind), "default": field.default, "needed": field.needed}
             for field in options

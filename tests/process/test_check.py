@@ -217,7 +217,7 @@ def test_what_a_class_says_of_itself(tmp_path: Path) -> None:
     uses = {"a": "gain", "b": "more:Louder", "c": "more:Quiet", "d": "screen"}
     found = describe_stages(uses, tmp_path, os.environ)
     a, b, c, d = (description for description in found.values() if isinstance(description, Description))
-    assert (a.use, a.doc, a.reads, a.emits) == ("gain:Gain", "Louder.", None, ("voice",))
+    assert (a.use, a.reads, a.emits) == ("gain:Gain", None, ("voice",))
     assert ([option.name for option in b.options], b.reads, b.emits) == (["db", "twice"], None, ("extra", "voice"))
     assert (c.reads, c.emits) == ((), ("voice",))
     assert (d.use, d.reads, d.emits) == ("pipeline.stages.screen:Screen", (), ())

@@ -14,7 +14,7 @@ from pipeline.config.known import FILE, Known
 
 pytestmark = pytest.mark.unit
 
-SAID = {"use": "pipeline.stages.capture:Capture", "doc": "", "options": [], "reads": [], "emits": ["mic"], "tells": []}
+SAID = {"use": "pipeline.stages.capture:Capture", "options": [], "reads": [], "emits": ["mic"], "tells": []}
 
 
 @pytest.fixture
