@@ -22,14 +22,14 @@ def adapt(name: str, stage: Node, findings: Findings) -> Node:
         near = nearest(chosen.text, tuple(ADAPTERS))
         findings.add(chosen.origin, key, f"got '{chosen.text}'", nearest=near, expected=" or ".join(ADAPTERS))
         return without(stage, frozenset({"adapter"}))
+    use = replace(chosen, value=ADAPTERS[chosen.value], text=ADAPTERS[chosen.value])
+    rest = without(stage, frozenset({"adapter", "command"}))
     if command is None or not isinstance(command.value, list) or not command.value:
         findings.add(chosen.origin, key, "there is no program", remedy="add command: [PROGRAM, ARGUMENT, …]")
-        return without(stage, frozenset({"adapter", "command"}))
+        return replace(rest, value={**rest.table, "use": use})
     first = command.value[0]
     if "/" in first.text or first.text.startswith("~"):
         path = os.path.join(first.origin.folder, os.path.expanduser(first.text))
         first = replace(first, value=path, text=path)
     program = replace(command, value=[first, *command.value[1:]])
-    use = replace(chosen, value=ADAPTERS[chosen.value], text=ADAPTERS[chosen.value])
-    rest = without(stage, frozenset({"adapter", "command"}))
     return replace(rest, value={**rest.table, "use": use, "program": program})

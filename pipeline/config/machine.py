@@ -87,8 +87,9 @@ def read_stages(
         apart.check_stage(name, node, words[name], top.curve, findings)
         if len(findings) == before:
             sound.add(name)
-    # an interpreter with which something is wrong can not be asked
-    classes = {name: word for name, word in words.items() if word.may_be_class and (not word.python or name in sound)}
+    # an interpreter with which something is wrong can not be asked, and a program that is written wrong is no class
+    unsound = {name for name, node in nodes.items() if name not in sound and {"python", "command"} & node.table.keys()}
+    classes = {name: word for name, word in words.items() if word.may_be_class and name not in unsound}
     described: dict[str, Described] = {}
     for python in dict.fromkeys(word.python for word in classes.values()):
         described |= describe({name: word.use for name, word in classes.items() if word.python == python}, python)

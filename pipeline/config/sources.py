@@ -14,6 +14,7 @@ from pipeline.config.tree import Node, Origin, empty_table, without
 from pipeline.config.use import same_program
 from pipeline.config.variables import substitute
 from pipeline.config.yaml_text import parse
+from pipeline.package import CODE
 
 LARGEST_BYTES: Final = 256 * 1024
 """A machine fits on a page; more is a wrong file."""
@@ -36,21 +37,25 @@ def find(path_or_name: str) -> Path:
             raise _refusal(path_or_name, f"this is {what}", expected="a YAML file")
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         raise _refusal(path_or_name, f"not a file name: {error}", expected="a YAML file") from error
-    names = {path.stem: path.name for folder in (*shipped(), given.parent) for path in _yaml_files(folder)}
-    near = nearest(given.name.removesuffix(".yaml"), names)  # what all of them end with makes no two of them alike
     there = ", ".join(sorted({path.name for folder in shipped() for path in _yaml_files(folder)}))
     raise _refusal(
         path_or_name,
         "no such file",
-        nearest=names.get(near, ""),
+        nearest=_nearest_file(given),
         expected=f"a path, or a name in configs/: {there}" if there else "a path",
     )
 
 
+def _nearest_file(missing: Path) -> str:
+    """The configuration, beside a missing one or of those that ship, whose name is most like its; "" if none is."""
+    names = {path.stem: path.name for folder in (*shipped(), missing.parent) for path in _yaml_files(folder)}
+    near = nearest(missing.name.removesuffix(".yaml"), names)  # what all of them end with makes no two of them alike
+    return names.get(near, "")
+
+
 def shipped() -> list[Path]:
     """The folders of configurations that come with the code: beside it in a checkout, in the prefix when installed."""
-    code, prefix = Path(__file__).resolve().parents[2], Path(sys.prefix)
-    folders = (code / "configs", prefix / "share" / "voice-pipeline" / "configs")
+    folders = (CODE / "configs", Path(sys.prefix) / "share" / "voice-pipeline" / "configs")
     return [folder for folder in folders if (folder / "kiosk.yaml").is_file()][:1]
 
 
@@ -124,13 +129,12 @@ def _chain(path: Path, environ: Mapping[str, str], findings: Findings, above: li
         way = " → ".join([*(shown(seen) for seen, _ in circle), shown(base)])
         raise _refusal(name, f"a circle: {way}", extends.origin, "extends", remedy="delete one of these `extends`")
     if not base.is_file():
-        there = [file.name for file in _yaml_files(base.parent) if file.resolve() != path.resolve()]
         raise _refusal(
             name,
             f"{shown(base)} is no file",
             extends.origin,
             "extends",
-            nearest=nearest(base.name, there),
+            nearest=_nearest_file(base),
             expected="a file name relative to this file, or one of configs/",
         )
     below = _chain(base, environ, findings, circle)

@@ -212,6 +212,9 @@ def _unreadable(error: MarkedYAMLError, text: str, lines: _Lines) -> ConfigError
         remedy = "indent with spaces: YAML allows no tabs there"
     elif "${" in written:
         remedy = 'inside { } and [ ] a variable needs quotes: "${NAME}"'
+    elif error.context_mark is not None and "parsing a flow" in problem:
+        opened = lines.at(error.context_mark.line).line
+        remedy = f"a comma is missing, or the bracket that is opened in line {opened} is never closed"
     elif "mapping values are not allowed" in problem:
         remedy = 'a value that holds ": " needs quotes'
     elif "levels deep" in problem:

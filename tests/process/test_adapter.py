@@ -55,6 +55,7 @@ def test_a_question_goes_through_cat_and_through_the_cat_that_follows_when_it_is
 )
 def test_an_adapter_that_can_not_be_is_refused_with_its_line(words: str, said: str, tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text(f"stages:\n  x: {words}\n")
-    with pytest.raises(ConfigErrors, match=r"x\.yaml:2: ") as refused:
+    with pytest.raises(ConfigErrors) as refused:
         load(str(tmp_path / "x.yaml"))
-    assert said.split(";")[0] in str(refused.value)
+    (error,) = refused.value.errors
+    assert (error.line, said in str(error)) == (2, True), error

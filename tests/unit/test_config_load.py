@@ -98,7 +98,7 @@ def describer(
             continue
         cls, reads, emits = CLASSES[short]
         options = describe_options(cls, Stage)
-        described[name] = Description(f"{__name__}:{cls.__name__}", "", options, reads, emits)
+        described[name] = Description(f"{__name__}:{cls.__name__}", options, reads, emits)
     return described
 
 
@@ -253,6 +253,7 @@ class TestTables:
             ("stages: {capture: {use: 3}}\n", "stages.capture.use: got the number 3; expected text"),
             ("stages: {capture: {use: x, command: [cat]}}\n", "stages.capture.command: a stage has `use` or `command`"),
             ("stages: {capture: {command: cat}}\n", "stages.capture.command: got the text 'cat'; expected a list"),
+            ("stages: {lamp: {command: cat}}\n", "stages.lamp.command: got the text 'cat'; expected a list"),
             ("stages: {capture: {command: []}}\n", "stages.capture.command: the list is empty"),
             ("stages: {capture: {command: [./no]}}\n", "stages.capture.command: there is no file"),
             ("stages: {capture: {command: [./kiosk.yaml]}}\n", "is not executable; chmod +x"),
@@ -394,6 +395,7 @@ class TestExtends:
                 "a circle: kiosk.yaml → base",
             ),
             (["extends: bas.yaml", ""], "kiosk.yaml:1: extends: bas.yaml is no file; did you mean 'base.yaml'?"),
+            (["extends: dmeo.yaml", ""], "extends: dmeo.yaml is no file; did you mean 'demo.yaml'?"),
             (["extends: [a]"], "kiosk.yaml:1: extends: expected the name of one file"),
             (["extends: ''"], "extends: expected the name of one file"),
             (["extends: base.yaml", "a: [\n"], "base.yaml:2: not readable as YAML"),
