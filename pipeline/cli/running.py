@@ -18,8 +18,6 @@ from pipeline.supervisor.client import NoAnswer, ask
 
 FAILED = 1
 START = "start one with `voice-pipeline run CONFIG`"
-
-
 NICE = 10
 """Of those who only look on."""
 

@@ -8,13 +8,13 @@ import signal
 import sys
 from pathlib import Path
 
+from pipeline.exits import CONFIG, OK, WORLD
 from pipeline.simulator import ScriptError, Server
 
 USAGE = """\
 A client needs three variables: GOOGLE_GEMINI_BASE_URL (the url printed), SSL_CERT_FILE (the cert printed) and
 GOOGLE_API_KEY (any word).
 """
-UNAVAILABLE, MISCONFIGURED = 69, 78
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,11 +36,11 @@ def run(args: argparse.Namespace) -> int:
         return asyncio.run(_serve(args))
     except ScriptError as error:
         print(f"simulate: {error}", file=sys.stderr)
-        return MISCONFIGURED
+        return CONFIG
     except OSError as error:
         where = f" {error.filename}:" if error.filename else ""
         print(f"simulate:{where} {error.strerror or error}; choose another --port, --log or --certs", file=sys.stderr)
-        return UNAVAILABLE
+        return WORLD
 
 
 async def _serve(args: argparse.Namespace) -> int:
@@ -52,14 +52,13 @@ async def _serve(args: argparse.Namespace) -> int:
     print(json.dumps({"url": url, "cert": str(server.cert.resolve())}), flush=True)
     await asked.wait()
     await server.stop()
-    return 0
+    return OK
 
 
 def _port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port <= 65535:
-        raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
-    return port
+    if not (text.isascii() and text.isdigit() and int(text) <= 65535):
+        raise argparse.ArgumentTypeError(f"expected a port from 0 to 65535, got {text!r}")
+    return int(text)
 
 
 def _certs() -> Path:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Final
 from pipeline.config.errors import Findings
 from pipeline.config.tables import CurveTable, StageTable
 from pipeline.config.tree import Node
+from pipeline.places import SOCKET_PATH_BYTES
 
 if TYPE_CHECKING:
     from pipeline.config.words import Words
 
 _TCP: Final = re.compile(r"tcp://(?P<host>\[[0-9a-fA-F:]+\]|[^:/\[\]]+):(?P<port>[0-9]{1,5})")
-PATH_BYTES: Final = 107
 
 
 def check_machine(tree: Node, curve: CurveTable, findings: Findings) -> None:
@@ -51,8 +51,9 @@ def check_stage(name: str, node: Node, words: Words, curve: CurveTable, findings
     if tcp is None and not re.fullmatch(r"ipc://.+", words.endpoint):
         findings.add(origin, key, f"got '{words.endpoint}'", expected="ipc://PATH or tcp://127.0.0.1:PORT")
     elif tcp is None:
-        if len(words.endpoint.encode()) - len("ipc://") > PATH_BYTES:
-            findings.add(origin, key, "the path is too long for a socket", expected=f"{PATH_BYTES} bytes at most")
+        if len(words.endpoint.encode()) - len("ipc://") > SOCKET_PATH_BYTES:
+            expected = f"{SOCKET_PATH_BYTES} bytes at most"
+            findings.add(origin, key, "the path is too long for a socket", expected=expected)
     elif not 0 < int(tcp["port"]) < 65_536:
         findings.add(origin, key, f"got '{words.endpoint}'", expected="a port of 1 to 65535")
     elif not _is_loopback(tcp["host"]) and curve.folder is None:

@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipeline.config.use import BUILTIN, builtin_stages, modules
+from pipeline.package import CODE
 
 Line = dict[str, Any]
 """The answer of `config.describe` for one stage."""
 
 FILE: Final = "stages.json"
 MOST_BYTES: Final = 1_000_000
-PACKAGE: Final = Path(__file__).resolve().parents[1]
+PACKAGE: Final = CODE / "pipeline"
 
 
 class Known:

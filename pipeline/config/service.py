@@ -12,8 +12,6 @@ STANDS_IN: Final = "THE SIMULATOR ANSWERS, NOT GEMINI"
 SIMULATOR_USE: Final = "pipeline.stages.simulator:Simulator"
 _ENOUGH: Final = ("GOOGLE_API_KEY", "GEMINI_API_KEY", "GOOGLE_GEMINI_BASE_URL")
 _VERTEX: Final = ("GOOGLE_GENAI_USE_ENTERPRISE", "GOOGLE_GENAI_USE_VERTEXAI")
-
-
 _SOURCES: Final = ("key_file", "token_file", "token_command")
 
 

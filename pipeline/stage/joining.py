@@ -19,6 +19,7 @@ import structlog
 
 from pipeline import places
 from pipeline.bus import curve
+from pipeline.exits import WORLD
 from pipeline.package import import_path
 from pipeline.pids import pidfd_open
 from pipeline.stage.control import Control
@@ -30,8 +31,6 @@ SILENT_S = 5.0
 LINGER_S = 0.5
 ABORT_S = 0.5
 """For a stack on stderr, before a process is killed."""
-LEFT = 69
-"""How a process counts whose `join` was ended."""
 
 log = structlog.get_logger()
 
@@ -128,7 +127,7 @@ class Join:
             os.close(read)
             os.close(write)
         self.child = None
-        self._ended = {"inst": inst, "status": LEFT if self._leaving else status}
+        self._ended = {"inst": inst, "status": WORLD if self._leaving else status}  # no fault of its own
         log.info("stage ended", stage=self._stage, inst=inst, status=status)
 
     def _watch(self, child: subprocess.Popen[bytes], inst: int) -> int:
