@@ -139,4 +139,5 @@ class WavSource(Stage):
                 pcm = file.readframes(file.getnframes())
                 return Speech(path, file.getframerate(), file.getnchannels(), pcm)
         except (OSError, wave.Error, EOFError) as error:
-            raise OptionError(f"files: {path}: expected a readable 16-bit PCM WAV file: {error}") from error
+            why = error.strerror if isinstance(error, OSError) else str(error) or "it ends too soon"
+            raise OptionError(f"files: {path}: expected a readable 16-bit PCM WAV file: {why}") from error
