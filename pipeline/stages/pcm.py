@@ -42,6 +42,11 @@ HUNG_S, FIRST_S = 5.0, 20.0
 """Without a sound for so long it is hung; the first one may take longer."""
 PIPE_BYTES = 4096
 """Of the pipe to the program: what lies there can't be taken back by a flush."""
+PLACES = 1_500
+"""Blocks whose places are kept until the program has said what it made of them: 30 s. Of one that gives less than it
+takes the oldest are forgotten, and what it says moves on."""
+SAY_S = 10.0
+"""Between two lines about sound that was dropped."""
 RESYNC_NS = 200_000_000
 """A source whose count of samples is farther than this from the clock starts its time anew."""
 
@@ -87,37 +92,33 @@ class Pcm(Stage):
                 fcntl.fcntl(self._to, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         self._resampler = TimedResampler(self.rate)
         self._gate = EpochGate()
-        self._owed: deque[bytes] = deque()
+        self._owed: deque[tuple[bytes, Audio | None]] = deque()
+        """What it is to read; with the first piece of a block, the block."""
         self._owed_bytes = 0
-        self._places: deque[tuple[int, Audio]] = deque()  # samples so far, and the block that they came from
-        self._given = self._taken = 0
+        self._places: deque[tuple[int, Audio]] = deque(maxlen=PLACES)
+        """Samples that it was given before a block, and the block."""
+        self._given_bytes = self._taken = 0
         self._rest = b""
         self._began_ns = 0
         self._owes_ns = None if self._hears else self.now_ns()
         self._moved = False
         self.dropped_bytes = 0
+        self._drop_said_ns = 0
 
     def on_audio(self, audio: Audio) -> None:
         """What the program is to read."""
         if audio.epoch is not None and not self._gate_passes(audio.epoch):
             return
         mono = audio.samples if audio.channels == 1 else pick(audio.samples, "mix")
-        t = audio.t if audio.t is not None else self._given * 1_000_000_000 // self.rate
+        t = audio.t if audio.t is not None else (audio.at or 0) * 1_000_000_000 // 24_000
         timed = self._resampler.push(mono, audio.rate, t) if audio.rate != self.rate else None
         pieces = [to_bytes(block.samples) for block in timed] if timed is not None else [to_bytes(mono)]
         if self._owes_ns is None:
             self._owes_ns = self.now_ns()
-        if self._says:
-            self._places.append((self._given, audio))
-        queue_s = QUEUE_S if audio.epoch is None else REPLY_S
-        for piece in pieces:
-            self._given += len(piece) // 2
-            self._owed.append(piece)
+        for number, piece in enumerate(pieces):
+            self._owed.append((piece, None if number else audio))
             self._owed_bytes += len(piece)
-        while self._owed_bytes > queue_s * self.rate * 2 and len(self._owed) > 1:
-            lost = self._owed.popleft()
-            self._owed_bytes -= len(lost)
-            self.dropped_bytes += len(lost)
+        self._drop_over(QUEUE_S if audio.epoch is None else REPLY_S)
         self._write()
 
     def step(self) -> float:
@@ -149,6 +150,17 @@ class Pcm(Stage):
             self._child.kill()
             self._child.wait()
 
+    def _drop_over(self, queue_s: float) -> None:
+        dropped_bytes = self.dropped_bytes
+        while self._owed_bytes > queue_s * self.rate * 2 and len(self._owed) > 1:
+            lost, _ = self._owed.popleft()
+            self._owed_bytes -= len(lost)
+            self.dropped_bytes += len(lost)
+        if self.dropped_bytes > dropped_bytes and self.now_ns() - self._drop_said_ns > SAY_S * 1e9:
+            self._drop_said_ns = self.now_ns()
+            so_far_ms = self.dropped_bytes * 500 // self.rate
+            self.log.warning("sound dropped", reason=f"{self.program[0]} does not keep up", so_far_ms=so_far_ms)
+
     def _gate_passes(self, epoch: int) -> bool:
         verdict = self._gate.judge(epoch)
         if verdict == "flush":
@@ -158,18 +170,22 @@ class Pcm(Stage):
 
     def _write(self) -> None:
         while self._owed and self._to is not None:
-            piece = self._owed.popleft()
+            piece, block = self._owed.popleft()
             try:
                 written = os.write(self._to.fileno(), piece)
             except BlockingIOError:
                 written = 0
             except OSError:  # it no longer reads; that it ended is seen by `step`
                 written = len(piece)
+            if written and block is not None and self._says:
+                self._places.append((self._given_bytes // 2, block))
+                block = None
             self._owed_bytes -= written
+            self._given_bytes += written
             if written and not self._says:
                 self._has_moved()
             if written < len(piece):
-                self._owed.appendleft(piece[written:])
+                self._owed.appendleft((piece[written:], block))
                 return
 
     def _read(self) -> None:
