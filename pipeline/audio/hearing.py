@@ -1,7 +1,8 @@
-"""Does the machine hear at all? A switched-off microphone delivers blocks for months, and nobody else notices. Pure.
+"""Does the machine hear at all, and anybody but itself? A switched-off microphone delivers blocks for months, and
+nobody else notices. Pure.
 
 A real microphone never gives exact zeros for long. And each reply is a test signal: what left the speaker must be
-found in the microphone.
+found in the microphone, and must not be taken for a visitor.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 from pipeline.audio import pcm
 from pipeline.audio.reference import Line, Reference, position
 from pipeline.audio.resample import Timed
-from pipeline.audio.trace import AFTER, BEFORE, FOUND, WINDOW, trace
+from pipeline.audio.trace import AFTER, BEFORE, FOUND, LATE, SAID, WINDOW, explained, trace
 
 RATE = 16_000
 ZEROS_NS = 3_000_000_000
@@ -29,8 +30,22 @@ SHORTEST = RATE // 2
 """Samples of a reply that can be looked for."""
 MASKED_DB = 15.0
 """The microphone is so much louder than the echo that is known from before: the echo may be there all the same."""
+OWN, OWN_IN_A_ROW = 0.6, 3
+"""Share of an utterance that is explained by what the speaker said, from which it is the machine's own; so many of them
+in a row are a machine that talks with itself. Those that are cut off while it talks are counted elsewhere: these come
+when it has finished, from a speaker that is late by more than the gate stays closed."""
+SHORTEST_OWN = RATE * 3 // 10
 REMEMBERED = 10
 """Traces whose strength is remembered."""
+
+Says = Literal["ok", "silent", "deaf", "itself"]
+CABLE = "look at its cable, its switch and its volume, and at the speaker's"
+REMEDIES: dict[Says, str] = {
+    "ok": "",
+    "silent": CABLE,
+    "deaf": CABLE,
+    "itself": "turn the volume down, or frontend.aec: half_duplex with a longer tail_ms",
+}
 
 _NS = 1_000_000_000
 
@@ -39,7 +54,7 @@ _NS = 1_000_000_000
 class Hearing:
     """`since`: ns, when what led to the verdict began."""
 
-    verdict: Literal["ok", "silent", "deaf"]
+    verdict: Says
     reason: str
     since: int
 
@@ -55,7 +70,10 @@ class HearingTest:
         self._end = -(1 << 62)  # of the newest sound of the speaker
         self._missed: list[int] = []  # when the replies without a trace began
         self._loss_db: deque[float] = deque(maxlen=REMEMBERED)  # speaker over microphone, of replies that were heard
-        self._verdict: Literal["ok", "silent", "deaf"] = "ok"
+        self._sent = Line()
+        self._own: list[int] = []  # when the machine's own utterances began, those in a row
+        self._replies = 0  # since the newest of them
+        self._verdict: Says = "ok"
         self._expecting = False
         self.delay_ms: int | None = None
         """How long after its time at the speaker the newest reply was heard."""
@@ -64,6 +82,7 @@ class HearingTest:
         """The speaker sounded from `t` on."""
         if t > self._end + PAUSE_NS:
             self._begin = t
+            self._replies += 1
         self._end = max(self._end, t + duration_ns)
 
     def expect(self) -> None:
@@ -75,6 +94,33 @@ class HearingTest:
         self._zeros_from = self._begin = None
         self._expecting = False
         self._missed.clear()
+        self._own.clear()
+
+    def sent(self, block: Timed) -> None:
+        """A block of the voice as it goes out."""
+        self._sent.lay(block.t, block.samples)
+
+    def uttered(self, start_t: int, t: int) -> Hearing | None:
+        """Somebody spoke from `start_t` to `t` ns, as the voice that goes out says. The verdict if it changed."""
+        end = position(t)
+        count = min(SAID, end - position(start_t))
+        if count < SHORTEST_OWN:
+            return None
+        played = self._reference.read(end - count - LATE, LATE + count + BEFORE)
+        share, delay = explained(played, self._sent.read(end - count, count)) if played.any() else (0.0, 0)
+        if share < OWN:
+            return self._others("somebody else was heard", start_t)
+        self._own.append(start_t)
+        self._missed.clear()  # late, but heard
+        self._replies = 0
+        if len(self._own) < OWN_IN_A_ROW or self._verdict == "itself":
+            return None
+        what = f"{OWN_IN_A_ROW} utterances in a row were its own voice, {delay * 1000 // RATE} ms after it was played"
+        return self._say("itself", what, self._own[0])
+
+    def _others(self, why: str, t: int) -> Hearing | None:
+        self._own.clear()
+        return self._say("ok", why, t) if self._verdict == "itself" else None
 
     def heard(self, block: Timed) -> Hearing | None:
         """A block of the microphone, untouched. The verdict if it changed."""
@@ -88,6 +134,8 @@ class HearingTest:
             self._zeros_from = block.t
         elif end - self._zeros_from >= ZEROS_NS and self._verdict != "silent":
             return self._say("silent", "the microphone gives digital silence: switched off or unplugged", block.t)
+        if self._own and self._replies > 1 and (found := self._others("a reply was taken for no visitor", block.t)):
+            return found
         if self._begin is not None and end >= self._complete_ns(self._begin):
             begin, self._begin = self._begin, None
             return self._look(begin)
@@ -129,7 +177,7 @@ class HearingTest:
             return f"{lost}, which hears {heard_dbfs:.0f} dBFS that what was played does not explain"
         return f"{lost} ({played_dbfs:.0f} dBFS played, {heard_dbfs:.0f} dBFS heard)"
 
-    def _say(self, verdict: Literal["ok", "silent", "deaf"], reason: str, since: int) -> Hearing:
+    def _say(self, verdict: Says, reason: str, since: int) -> Hearing:
         self._verdict = verdict
         self._missed.clear()
         return Hearing(verdict, reason, since)

@@ -17,7 +17,7 @@ from pipeline.audio.barge_in import BargeInOptions, Decision, Duck, Verdict
 from pipeline.audio.clockrate import RateWatch
 from pipeline.audio.duplex import Canceller, Duplex
 from pipeline.audio.gate import Gate, Why
-from pipeline.audio.hearing import HearingTest
+from pipeline.audio.hearing import REMEDIES, Hearing, HearingTest
 from pipeline.audio.listening import Listener
 from pipeline.audio.meter import Meter
 from pipeline.audio.plugged import Plugged, plugged
@@ -135,6 +135,7 @@ class Frontend(Stage):
         self._gates = self._duplex is None and self.aec not in ("server", "none")  # while the machine talks
         self._prompt = self._answering = False  # a prompt sounds; an answer is not over
         self._watch, self._meter, self._hearing = RateWatch(), Meter(RATE), HearingTest(self._reference)
+        self._tests = self.self_test != "none"
         self._troubles = Troubles()
         self._ends = dict.fromkeys((self.brief.inputs.get("mic", ""), self.brief.inputs.get("played", "")), 0)  # inst
         self._why: Why = ""
@@ -252,10 +253,14 @@ class Frontend(Stage):
     def _hear(self, block: Timed) -> None:
         for out in [block] if self._duplex is None else self._duplex.push(block, self.now_ns()):
             self._forward(out)
-        if self.self_test != "none" and not self._gate.muted and (verdict := self._hearing.heard(block)):
-            self.tell("hearing", True, verdict=verdict.verdict, reason=verdict.reason, since=verdict.since)
-            remedy = "look at its cable, its switch and its volume, and at the speaker's"
-            self._trouble("hearing", "" if verdict.verdict == "ok" else f"{verdict.reason}: {remedy}")
+        if self._tests and not self._gate.muted:
+            self._hears(self._hearing.heard(block))
+
+    def _hears(self, found: Hearing | None) -> None:
+        if found is not None:
+            self.tell("hearing", True, verdict=found.verdict, reason=found.reason, since=found.since)
+            remedy = REMEDIES[found.verdict]
+            self._trouble("hearing", f"{found.reason}: {remedy}" if remedy else "")
 
     def _forward(self, block: Timed) -> None:
         for framed in self._framer.push(block):
@@ -290,6 +295,7 @@ class Frontend(Stage):
             self._judge(self._soon.popleft())
 
     def _judge(self, block: Timed) -> None:
+        self._hearing.sent(block)
         self._listener.wary = self._duplex is not None and not self._duplex.settled
         for fact in self._listener.push(block):
             self._say(fact)
@@ -303,6 +309,8 @@ class Frontend(Stage):
             case SpeechEnded(t, start_t):
                 self.unstick("speech_started")
                 self.tell("speech_ended", t=t, start_t=start_t)
+                if self._tests:
+                    self._hears(self._hearing.uttered(start_t, t))
             case Duck(on):
                 self.tell("duck", on=on, db=self.barge_in.duck_db, fade_ms=self.barge_in.fade_ms)
             case Verdict(t, verdict, reason):

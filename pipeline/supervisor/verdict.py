@@ -91,6 +91,8 @@ DIAL_S: Final = 4.0
 """A session that has said nothing of its line for so long gets none."""
 SOON_S, IN_A_ROW = 3.0, 3
 """So many answers in a row cut so soon after their first sound: it is its own voice that cuts them."""
+LONGER: Final = "turn the volume down, move the microphone away, or frontend.aec: half_duplex with a longer tail_ms"
+"""What helps against an echo that comes when the answer is over."""
 UNANSWERED: Final = 2
 """So many inputs in a row that the service left without an answer. A text it must answer: the line is up, and of no
 use. What was heard may have been noise, which nobody answers: worth a word, no more."""
@@ -282,6 +284,8 @@ class Watch:
         return Found(code, reason.removesuffix(f"; {remedy}"), remedy or own, head)
 
     def _of_rest(self, now_ns: int) -> Found:
+        if self._hearing.get("verdict") == "itself":
+            return Found("hearing_itself", str(self._hearing.get("reason", "")), LONGER)
         if self._cut_soon >= IN_A_ROW:
             return Found("hearing_itself", f"{self._cut_soon} answers in a row were cut within {SOON_S:g} s")
         state, reason = self._states.get("session", ("", ""))

@@ -93,7 +93,11 @@ class Ears:
         for out in blocks:
             self._voice.append(out.samples)
             said_s = (now_ns + JUDGED_NS - BEGIN) / NS
-            self.scene.facts += [(said_s, fact) for fact in self._listener.push(out)]
+            self._hearing.sent(out)
+            for fact in self._listener.push(out):
+                self.scene.facts.append((said_s, fact))
+                if isinstance(fact, SpeechEnded) and (found := self._hearing.uttered(fact.start_t, fact.t)):
+                    self.scene.hearing.append(found)
 
     def _play(self, samples: Samples) -> None:
         if not self._talk.unfinished:

@@ -1,9 +1,11 @@
 """The frontend's cores on a simulated counter: real speech, an echo as loud as it, noises of a shop."""
 
+import re
+
 import numpy as np
 import pytest
 
-from pipeline.audio.hearing import REPLIES
+from pipeline.audio.hearing import OWN_IN_A_ROW, REPLIES
 from pipeline.audio.segmenter import SpeechEnded
 from pipeline.audio.vad import SileroVad
 from tests.rig import acoustics as ac
@@ -146,6 +148,30 @@ def test_a_deaf_microphone_is_named_by_the_third_reply_and_heals(vad: SileroVad)
     ears.hear(counter.mic, counter.played, keep=False)
     ears.hear(hiss[: 2 * RATE], keep=False)
     assert [found.verdict for found in ears.scene.hearing] == ["deaf", "ok"]
+
+
+def replies_come_back(ears: Ears, count: int, hiss: np.ndarray) -> None:
+    """Short replies, each heard when it is over: a television that is late by 1.5 s."""
+    for number in range(count):
+        reply = np.concatenate((ac.at_level(ac.talk(1.4, number, pause_s=0.1), -20), np.zeros(round(2.6 * RATE))))
+        late = ac.at_level(ac.echoed(reply, seed=2, delay_ms=1_500), -30)
+        ears.hear(late[: RATE * 14 // 10] + hiss[: RATE * 14 // 10], reply[: RATE * 14 // 10], keep=False)
+        ears.hear(late[RATE * 14 // 10 :] + hiss[: late.size - RATE * 14 // 10], keep=False)
+
+
+def test_a_machine_that_answers_its_own_late_echo_is_named_and_a_visitor_ends_it(vad: SileroVad) -> None:
+    ears, hiss = Ears(vad), ac.counter(10, seed=7).hiss
+    replies_come_back(ears, OWN_IN_A_ROW - 1, hiss)
+    assert not ears.scene.hearing
+    replies_come_back(ears, 1, hiss)
+    (itself,) = ears.scene.hearing
+    assert itself.verdict == "itself"
+    assert re.search(r"150[012] ms after it was played", itself.reason)
+    visitor = hiss[: 8 * RATE].copy()
+    said = ac.at_level(ac.person("cold_hearted.wav"), -26)
+    visitor[RATE : RATE + said.size] += said[: visitor.size - RATE]
+    ears.hear(visitor, keep=False)
+    assert [found.verdict for found in ears.scene.hearing] == ["itself", "ok"]
 
 
 def test_digital_silence_is_named_after_3_s(vad: SileroVad) -> None:

@@ -71,6 +71,7 @@ INJECTED: list[tuple[Code, str, Callable[[Watch, int], None]]] = [
     ("microphone_silent", "zeros", event("hearing", verdict="silent", reason="zeros for 3 s")),
     ("deaf", "3 answers", event("hearing", verdict="deaf", reason="no trace of 3 answers")),
     ("hearing_itself", "3 answers", cut),
+    ("hearing_itself", "900 ms after", event("hearing", verdict="itself", reason="its own voice, 900 ms after it was")),
     ("speaker_gone", "no speaker", state("playback", "degraded", "no speaker")),
     ("waiting_for_trigger", "", down(reason="untriggered")),
     ("service_unreachable", "no route", down(reason="no route to host", kind="network")),
