@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import yaml
 
 from tests.rig.machine import ROOT, Machine, Service, alive
@@ -23,6 +24,7 @@ from tests.rig.pulse import PulseServer, ahead
 VOICES = ROOT / "tests" / "recordings"
 KEY, OTHER_KEY = "key-of-the-test", "key-that-was-taken-back"
 DISK_KB = 2_000
+HISS_S = 900
 HERE, FAR = "127.0.0.1 localhost\n", "10.77.0.9 localhost\n"
 """Lines of /etc/hosts. The other address is on a wire at whose other end nobody is."""
 SCRIPT = f"""
@@ -85,6 +87,10 @@ class Afflicted:
         """Who is known by name: the service is `localhost`."""
         self.hosts.write_text(HERE)
         self.net, self.inside = "", list[str]()
+        self._hiss = (
+            home / "hiss.raw"
+        )  # faint by itself: PipeWire 0.3.65 does not heed the volume of a stream that begins
+        np.random.default_rng(1).integers(-32, 33, HISS_S * 16_000, np.int16).tofile(self._hiss)
         self._ends = contextlib.ExitStack()
         self._noise: subprocess.Popen[bytes] | None = None
         self._running: list[subprocess.Popen[Any]] = []
@@ -126,17 +132,22 @@ class Afflicted:
 
     # -- the room and the people in it
 
-    def room(self) -> None:
-        """A microphone never hears nothing, and hears the speaker."""
+    def room(self, late_ms: int = 30) -> None:
+        """A microphone never hears nothing, and hears the speaker, so late."""
         if self._noise is None or self._noise.poll() is not None:
             self._noise = ahead(subprocess.Popen(
-                ["pacat", "--playback", "-d", "mic_feed", "--raw", "--volume=6500", "--latency-msec=20",
-                 "--rate=48000", "/dev/urandom"],
+                ["pacat", "--playback", "-d", "mic_feed", "--raw", "--latency-msec=20", "--rate=16000", "--channels=1",
+                 str(self._hiss)],
                 env=self.pulse.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             ))  # fmt: skip
         if "module-loopback" not in self.pulse.pactl("list", "short", "modules"):
             self.pulse.pactl("load-module", "module-loopback", "source=speaker.monitor", "sink=mic_feed",
-                             "latency_msec=30", "sink_dont_move=true", "source_dont_move=true")  # fmt: skip
+                             f"latency_msec={late_ms}", "sink_dont_move=true", "source_dont_move=true")  # fmt: skip
+
+    def no_echo(self) -> None:
+        """The microphone hears the speaker no more."""
+        modules = self.pulse.pactl("list", "short", "modules").splitlines()
+        self.pulse.unload(next(int(line.split("\t")[0]) for line in modules if "module-loopback" in line))
 
     def speaks(self) -> None:
         """A person says a sentence."""

@@ -128,12 +128,7 @@ def _zeros(kiosk: Afflicted) -> int:
 def _deaf(kiosk: Afflicted) -> int:
     """Three answers of which the microphone hears nothing."""
     kiosk.reload("frontend", self_test="replies")
-    module = next(
-        line.split("\t")[0]
-        for line in kiosk.pulse.pactl("list", "short", "modules").splitlines()
-        if "module-loopback" in line
-    )
-    kiosk.pulse.unload(int(module))
+    kiosk.no_echo()
     for _ in range(3):
         _answered(kiosk)
     return time.monotonic_ns()
@@ -164,6 +159,25 @@ def _hears_itself(kiosk: Afflicted) -> int:
         kiosk.asks()
         kiosk.machine.until(lambda: len(kiosk.machine.events("interrupted")) > before)  # noqa: B023
     return time.monotonic_ns()
+
+
+def _answers_itself(kiosk: Afflicted) -> int:
+    """A television as speaker: half of each answer comes when the gate is open again. Known after the third whose
+    pitch is right: PulseAudio's loopback finds its pace in the first ones."""
+    kiosk.no_echo()
+    kiosk.room(late_ms=1_500)
+    kiosk.reload("frontend", self_test="replies")
+    kiosk.machine.until(lambda: kiosk.machine.live("frontend"))
+    kiosk.asks()
+    kiosk.machine.until(lambda: kiosk.machine.events("hearing", verdict="itself"))
+    assert len(kiosk.machine.events("turn_ended", kind="speech", outcome="answered")) > 1
+    return time.monotonic_ns()
+
+
+def _is_heard_at_once(kiosk: Afflicted) -> None:
+    kiosk.no_echo()
+    kiosk.room()
+    _knows_itself(kiosk)
 
 
 def _knows_itself(kiosk: Afflicted) -> None:
@@ -297,6 +311,8 @@ DEVICES = [
     Fault("microphone deaf: no trace of three answers", "microphone or speaker deaf: .*switched on", _deaf,
           _hears_again),
     Fault("hears itself", "hearing itself: .*half_duplex$", _hears_itself, _knows_itself),
+    Fault("answers its own late echo", "hearing itself: .* its own voice, 1[3-9].* ms after .*tail_ms$",
+          _answers_itself, _is_heard_at_once),
     Fault("speaker unplugged", "speaker gone: .*plug it in", _unplugs("speaker"), _speaker_again),
     Fault("sound server killed", "sound server gone: .*systemctl --user restart", _server_dies, _server_again),
     Fault("sound server frozen", "sound server frozen: .*systemctl --user restart", lambda kiosk: kiosk.pulse.freeze(),
