@@ -1,6 +1,7 @@
 """The WebSocket of one client, which can behave as bad networks and bad servers do; and plain HTTP on the same port."""
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Callable
 from typing import Any
@@ -94,8 +95,9 @@ class Socket(ServerConnection):
             else:
                 self.transport.close()
         unread, self._unread = self._unread, []
-        for data in unread:
-            self.data_received(data)
+        with contextlib.suppress(EOFError):  # the client has gone meanwhile, and nothing may be read behind its end
+            for data in unread:
+                self.data_received(data)
 
     async def cut(self, *, torn: bool = False) -> None:
         """End the connection without a word; `torn`: after the first part of a message."""

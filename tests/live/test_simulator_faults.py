@@ -206,6 +206,28 @@ def test_a_frozen_connection_loses_nothing(tmp_path: Path) -> None:
     asyncio.run(scene())
 
 
+def test_a_client_that_leaves_in_a_freeze_troubles_nobody(tmp_path: Path) -> None:
+    troubles: list[Any] = []
+
+    async def scene() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: troubles.append(context))
+        async with serving(tmp_path) as place:
+            ws = await place.connect()
+            await ws.send(SETUP)
+            await until(ws, "setupComplete")
+            place.server.fault("{when: now, freeze_ms: 200}")
+            await asyncio.sleep(0)  # it freezes
+            await ws.send(HELLO)
+            ws.transport.close()
+            await asyncio.sleep(0.3)  # the thaw
+            async with place.connect() as ws:
+                await ws.send(SETUP)
+                await until(ws, "setupComplete")
+
+    asyncio.run(scene())
+    assert not troubles
+
+
 @pytest.mark.parametrize("how", ["refused", "silent"])
 def test_an_outage_and_the_return(tmp_path: Path, how: str) -> None:
     async def scene() -> None:
