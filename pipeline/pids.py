@@ -1,8 +1,13 @@
-"""What the system knows of a process, asked by its number."""
+"""Processes by their numbers: what the system knows of one, and whose child an orphan becomes."""
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
+import sys
+
+PR_SET_CHILD_SUBREAPER = 36
 
 
 def pidfd_open(pid: int) -> int | None:
@@ -13,3 +18,39 @@ def pidfd_open(pid: int) -> int | None:
         return os.pidfd_open(pid)
     except OSError:
         return None
+
+
+def state(pid: int) -> str:
+    """Its letter as `ps` shows it: T (stopped), t (by a debugger), D (stuck in the kernel), …; "" if it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0].decode()
+    except (OSError, IndexError):
+        return ""
+
+
+def stopped(pid: int) -> bool:
+    """Whether a signal or a debugger stopped it: it answers nobody, however long one waits."""
+    return state(pid) in ("T", "t")
+
+
+def kept_waiting_s(pid: int) -> float:
+    """How long a process was ready to run and was not run, since it began; 0 where the system does not say (Linux)."""
+    try:
+        with open(f"/proc/{pid}/schedstat", "rb") as file:
+            return int(file.read().split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):  # gone; a kernel without the figure
+        return 0.0
+
+
+def environ_of(pid: int) -> set[bytes]:
+    """The variables a process was started with ("NAME=VALUE"); empty if it is gone."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:
+        return set(file.read().split(b"\0"))
+    return set()
+
+
+def become_subreaper() -> None:
+    """Have orphans of our children become ours instead of init's, so that they can be found and ended. Linux."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)

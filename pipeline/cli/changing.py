@@ -12,7 +12,7 @@ from pathlib import Path
 from pipeline import places
 from pipeline.cli.run import with_screen
 from pipeline.config import ConfigErrors, Pipeline, load
-from pipeline.supervisor.children import environ_of
+from pipeline.pids import environ_of
 from pipeline.supervisor.client import NoAnswer, ask
 
 WAIT_S = 90.0

@@ -14,9 +14,10 @@ import zmq
 
 from pipeline.bus.producer import Producer
 from pipeline.exits import OK
+from pipeline.pids import become_subreaper
 from pipeline.supervisor import policy, report
 from pipeline.supervisor.away import Joining
-from pipeline.supervisor.children import ExecSpawner, Spawner, become_subreaper
+from pipeline.supervisor.children import ExecSpawner, Spawner
 from pipeline.supervisor.control import Control, Word
 from pipeline.supervisor.loop import Loop
 from pipeline.supervisor.notify import Notify

@@ -7,7 +7,6 @@ same `Child`, for everything after the start goes by process id and descriptors.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import shutil
 import signal
@@ -24,8 +23,6 @@ from pipeline.supervisor.recipe import Recipe
 
 if TYPE_CHECKING:
     from pipeline.supervisor.loop import Loop
-
-PR_SET_CHILD_SUBREAPER = 36
 
 
 class NoSuchProgram(Exception):
@@ -175,21 +172,6 @@ def program(name: str, cwd: Path | None) -> str:
     return str(path)
 
 
-def kept_waiting_s(pid: int) -> float:
-    """How long a process was ready to run and was not run, since it began; 0 where the system does not say (Linux)."""
-    try:
-        with open(f"/proc/{pid}/schedstat", "rb") as file:
-            return int(file.read().split()[1]) / 1e9
-    except (OSError, ValueError, IndexError):  # gone; a kernel without the figure
-        return 0.0
-
-
-def become_subreaper() -> None:
-    """Have orphans of stages become our children instead of init's, so that they can be found and ended. Linux."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
 def orphans(known: set[int]) -> list[int]:
     """Our children that we did not start: what stages left behind. Ended ones are waited for and not named."""
     found = []
@@ -198,13 +180,6 @@ def orphans(known: set[int]) -> list[int]:
             with contextlib.suppress(OSError):  # a thread that has ended
                 found += [int(pid) for pid in path.read_text().split() if int(pid) not in known]
     return [pid for pid in found if not _wait_quietly(pid)]
-
-
-def environ_of(pid: int) -> set[bytes]:
-    """The variables a process was started with ("NAME=VALUE"); empty if it is gone."""
-    with contextlib.suppress(OSError):
-        return set(Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"))
-    return set()
 
 
 def end_orphan(pid: int) -> None:

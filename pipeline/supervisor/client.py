@@ -9,7 +9,7 @@ from typing import Any
 import msgpack
 import zmq
 
-from pipeline import places
+from pipeline import pids, places
 from pipeline.bus import codec
 from pipeline.bus.messages import VERSION
 
@@ -26,13 +26,9 @@ def _why(run_dir: Path) -> str:
     pid = places.holder(run_dir)
     if not pid:
         return "it has just ended"
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (OSError, IndexError):
-        state = ""
-    if state in ("T", "t"):
+    if pids.stopped(pid):
         return f"its process {pid} is stopped (SIGSTOP, Ctrl-Z or a debugger); kill -CONT {pid}"
-    if state == "D":
+    if pids.state(pid) == "D":
         return f"its process {pid} waits for a disk or a device that does not answer; see `dmesg | tail`"
     return f"its process {pid} is busy or hangs; kill -USR1 {pid} prints its stacks into the log, kill {pid} ends it"
 

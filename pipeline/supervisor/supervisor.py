@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import structlog
 
+from pipeline import pids
 from pipeline.bus.producer import Producer
 from pipeline.exits import CONFIG, OK, WORLD
 from pipeline.supervisor import children, health, policy
@@ -171,7 +172,7 @@ class Supervisor:
                 self.hearing.show_said(slot, run)
             return
         if run.pulse.doubtful(now):
-            run.pulse.kept_waiting(children.kept_waiting_s(run.child.pid))
+            run.pulse.kept_waiting(pids.kept_waiting_s(run.child.pid))
         producers = {stream: pulses[name] for stream, name in slot.table.inputs.items() if name in pulses}
         reason = health.hang(run.pulse, now) or health.deafness(run.pulse, producers)
         if reason:
@@ -324,7 +325,7 @@ class Supervisor:
         """End what left the group of a dead process but carries its name in the environment."""
         names = {f"PIPELINE_STAGE={run.child.stage}".encode(), f"PIPELINE_INST={run.child.inst}".encode()}
         for pid in children.orphans(self._known_pids()):
-            if names <= children.environ_of(pid):
+            if names <= pids.environ_of(pid):
                 log.warning("orphan ended", stage=run.child.stage, pid=pid)
                 children.end_orphan(pid)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import socket
 import subprocess
@@ -11,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pipeline.package import import_path
+from pipeline.pids import become_subreaper
 
 MODULE = "pipeline.supervisor.zygote"
 PADDING = "." * 60
 """Last argument of the command line: room for longer names of what is forked."""
-PR_SET_CHILD_SUBREAPER = 36
 SET_AT_EXEC = ("PYTHON", "LD_", "LC_", "LANG", "MALLOC_", "GLIBC_", "OPENBLAS_", "OMP_", "MKL_", "TZ")
 """Variables that are read when a program starts: a stage with others than the server's is no fork of it."""
 
@@ -56,7 +55,7 @@ def launch(mark: str, with_sdk: bool = True) -> list[ForkServer]:
     """
     # Before their first fork: the kernel gives the SDK's server to the nearest subreaper when it is forked. If that
     # is not us yet, it waits 5 s in vain to become our child, and ends, with the session that it was to become.
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    become_subreaper()
     lines = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(1 + with_sdk)]
     name, _, value = mark.partition("=")
     environ = {**os.environ, name: value}
@@ -88,12 +87,3 @@ def same_program(server: ForkServer, environ: Mapping[str, str]) -> None:
             and server.environ.get(name) != environ.get(name)
         ):
             raise NoFork(f"it has a {name} of its own")
-
-
-def stopped(pid: int) -> bool:
-    """Whether a process was stopped by a signal: it answers nobody, however long one waits."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()[0] in (b"T", b"t")
-    except OSError:
-        return False

@@ -20,11 +20,12 @@ from typing import IO, TYPE_CHECKING, Any
 import structlog
 
 from pipeline.config import child as questions
+from pipeline.pids import stopped
 from pipeline.supervisor import zygote_wire as wire
-from pipeline.supervisor.children import Child, Ends, ExecSpawner, become_subreaper
+from pipeline.supervisor.children import Child, Ends, ExecSpawner
 from pipeline.supervisor.recipe import Recipe
 from pipeline.supervisor.zygote_answerer import Answerer
-from pipeline.supervisor.zygote_launch import ForkServer, NoFork, launch, same_program, stopped
+from pipeline.supervisor.zygote_launch import ForkServer, NoFork, launch, same_program
 
 if TYPE_CHECKING:
     from pipeline.supervisor.loop import Loop
@@ -57,7 +58,6 @@ class ZygoteSpawner:
 
     def __init__(self, mark: str, launched: Sequence[ForkServer] = ()) -> None:
         """`mark`: NAME=VALUE that all our processes carry. `launched`: the servers, if they were launched already."""
-        become_subreaper()
         self._mark = mark
         self._exec = ExecSpawner()
         self._servers: dict[str, ForkServer] = {}

@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 from pipeline.package import CODE
-from pipeline.supervisor.children import PR_SET_CHILD_SUBREAPER, Child, ExecSpawner, Spawner
+from pipeline.pids import PR_SET_CHILD_SUBREAPER
+from pipeline.supervisor.children import Child, ExecSpawner, Spawner
 from pipeline.supervisor.loop import Loop
 from pipeline.supervisor.recipe import MARK, Recipe
 from pipeline.supervisor.zygote_launch import possible

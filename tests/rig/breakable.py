@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.bus.messages import Event
-from pipeline.supervisor.children import kept_waiting_s
+from pipeline.pids import kept_waiting_s
 from tests.rig.machine import ROOT, Machine
 from tests.rig.pulse import PulseServer
 
