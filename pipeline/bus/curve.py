@@ -101,7 +101,7 @@ def make_pair(folder: Path, name: str, pair: Pair) -> None:
     except FileExistsError as error:
         raise Unfit(f"{error.filename} is there already: choose another name, or move it away") from error
     except OSError as error:
-        raise Unfit(f"{error.filename}: {error.strerror}") from error
+        raise Unfit(f"{error.filename or folder}: {error.strerror}; choose another folder by --in") from error
 
 
 def _write(path: Path, mode: int, lines: str) -> None:
