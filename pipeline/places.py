@@ -149,7 +149,8 @@ class RunLock:
                 raise AlreadyRunning(run, pid)
             time.sleep(0.02)
         os.ftruncate(self._file, 0)
-        os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
+        with contextlib.suppress(OSError):  # a full disk: then nobody knows whose it is, but ours it is
+            os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
 
     def _try(self) -> bool:
         try:

@@ -75,8 +75,11 @@ class Simulator(Stage):
         url = await self._server.start()
         path = self.run_dir / SIMULATOR_FILE
         part = path.with_suffix(f".{os.getpid()}")
-        part.write_text(json.dumps({"url": url, "cert": str(self._server.cert.resolve())}))
-        part.replace(path)  # whole: the session reads it at any moment
+        try:
+            part.write_text(json.dumps({"url": url, "cert": str(self._server.cert.resolve())}))
+            part.replace(path)  # whole: the session reads it at any moment
+        except OSError as error:
+            raise WorldError(f"simulator: {path}: {error.strerror}; make room there") from error
         self.state("live")
         self.log.info("simulator serves", url=url)
         try:

@@ -29,6 +29,8 @@ class Telling:
     def __init__(self, wiring: Wiring, bus: Producer, slots: Mapping[str, Slot]) -> None:
         self._wiring, self._bus, self._slots = wiring, bus, slots
         self._connection: dict[str, Any] = {}
+        self._unwritten = False
+        """It could not be written the last time, which is a warning once."""
         self._verdict = ""
         self._texts: list[str] = []
         self.on_state: Callable[[str, str, str], None] = lambda stage, state, reason: None
@@ -77,7 +79,7 @@ class Telling:
         try:
             places.write_end(self._wiring.run_dir, report.connection(self._wiring, self._slots.values(), how))
         except OSError as error:
-            log.warning("end not written", error=str(error))
+            log.warning("end not written", file=str(places.end_file(self._wiring.run_dir)), error=error.strerror)
 
     def text(self, text: str) -> str:
         """Something that a person typed for the model. Sticky, for a session that is only just being replaced; returns
@@ -110,6 +112,9 @@ class Telling:
         try:
             places.write_connection(self._wiring.run_dir, connection)
         except OSError as error:  # tried again at the next change; stages know it all from their environment
-            log.warning("connection file not written", error=str(error))
+            say = log.debug if self._unwritten else log.warning
+            self._unwritten = True
+            file, remedy = places.connection_file(self._wiring.run_dir), "make room there: taps and `swap` need it"
+            say("connection file not written", file=str(file), error=error.strerror, next=remedy)
         else:
-            self._connection = connection
+            self._connection, self._unwritten = connection, False

@@ -97,6 +97,7 @@ UNANSWERED: Final = 2
 """So many inputs in a row that the service left without an answer. A text it must answer: the line is up, and of no
 use. What was heard may have been noise, which nobody answers: worth a word, no more."""
 DISK: Final = ("No space left", "disk is full", "Read-only file system", "disk I/O error", "database or disk is full")
+ROOM: Final = "make room there"
 NO_LINE: Final = "no connection to"
 NO_SERVER: Final = ("no sound server", "the sound server has gone")
 """Of one end, where both are lost: the other may not have come so far as to say so."""
@@ -258,7 +259,14 @@ class Watch:
             return Found("muted", "the speaker's volume is 0", "voice-pipeline volume 70")
         return None
 
+    def _disk(self, name: str) -> str:
+        """What a stage says of a disk that takes nothing; "" if it can write."""
+        state, reason = self._states.get(name, ("", ""))
+        return reason if state == "degraded" and any(word in reason for word in DISK) else ""
+
     def _of_line(self, now_ns: int) -> Found | None:
+        if full := self._disk("simulator"):  # it can't say where it is: no network helps
+            return Found("disk_full", full.removesuffix(f"; {ROOM}"), ROOM)
         if self._dials_ns is not None and now_ns - self._dials_ns > DIAL_S * _NS:
             return Found("service_unreachable", f"{self._states['session'][1]} for more than {DIAL_S:g} s")
         if self._connection and not self._connection.get("up"):
@@ -288,9 +296,8 @@ class Watch:
             return Found("hearing_itself", str(self._hearing.get("reason", "")), LONGER)
         if self._cut_soon >= IN_A_ROW:
             return Found("hearing_itself", f"{self._cut_soon} answers in a row were cut within {SOON_S:g} s")
-        state, reason = self._states.get("session", ("", ""))
-        if state == "degraded" and any(word in reason for word in DISK):
-            return Found("disk_full", reason)
+        if full := self._disk("session"):
+            return Found("disk_full", full)
         if self._connection.get("service") == "simulator":
             return Found("simulator")
         return Found("ok", head=self._but())

@@ -153,6 +153,14 @@ class TestLock:
         assert places.holder(tmp_path) is None
         RunLock(tmp_path).release()
 
+    def test_a_full_disk_keeps_nobody_from_talking(self, tmp_path: Path) -> None:
+        code = (
+            "import pathlib, resource, sys; from pipeline import places\n"
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
+            "lock = places.RunLock(pathlib.Path(sys.argv[1])); sys.exit(places.holder(pathlib.Path(sys.argv[1])) != 0)"
+        )
+        subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=Path(__file__).parents[2], check=True)
+
     def test_children_do_not_keep_it(self, tmp_path: Path) -> None:
         lock = RunLock(tmp_path)
         child = subprocess.Popen(["sleep", "60"], close_fds=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -34,3 +35,7 @@ def test_where_nothing_can_be_written_the_folder_is_named(tmp_path: Path) -> Non
     nowhere.write_text("")
     with pytest.raises(WorldError, match=rf"simulator: {nowhere}.*; make room there"):
         simulator(nowhere, nowhere).prime()
+    stage = simulator(nowhere, tmp_path)
+    stage.prime()
+    with pytest.raises(WorldError, match=rf"simulator: {nowhere}/simulator.json.*; make room there"):
+        asyncio.run(stage.run())

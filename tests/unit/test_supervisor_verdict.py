@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.supervisor import health
-from pipeline.supervisor.verdict import REASONS, Code, Watch
+from pipeline.supervisor.verdict import REASONS, ROOM, Code, Watch
 
 pytestmark = pytest.mark.unit
 
@@ -82,6 +82,7 @@ INJECTED: list[tuple[Code, str, Callable[[Watch, int], None]]] = [
     ("capped", "8.00 USD", down(reason="capped")),
     ("clock_wrong", "not yet valid", down(reason="certificate not yet valid", kind="clock")),
     ("disk_full", "No space left", state("session", "degraded", "memory is not kept: No space left on device")),
+    ("disk_full", "simulator.json", state("simulator", "degraded", f"simulator.json: No space left; {ROOM}")),
     ("stage_failing", "no numpy", state("frontend", "failed", "no numpy")),
     ("stage_failing", "restarted 3 times", crashes),
     ("simulator", "", event("connection", up=True, service="simulator")),
@@ -104,7 +105,7 @@ def test_each_reason_is_named_with_its_remedy_and_goes_when_it_is_mended(
     assert verdict.remedy
     assert (verdict.since_ns, watch.verdict(14 * S).since_ns) == (verdict.since_ns, verdict.since_ns)
     assert verdict.since_ns in (11 * S, 12 * S)
-    for name in STAGES:
+    for name in (*STAGES, "simulator"):
         watch.stage(30 * S, name, "live", "")
     watch.event(30 * S, "mute", {"muted": False})
     watch.event(30 * S, "volume", {"percent": 70})
