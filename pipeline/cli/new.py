@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import keyword
 import re
 import sys
@@ -84,7 +85,10 @@ def run(args: argparse.Namespace) -> int:
         for path, text in paths.items():
             path.write_text(text, "utf-8")
     except OSError as error:
-        print(f"{error.filename}: {error.strerror}; choose another folder by --in", file=sys.stderr)
+        for half_done in paths:
+            with contextlib.suppress(OSError):
+                half_done.unlink()
+        print(f"{path}: {error.strerror}; choose another folder by --in", file=sys.stderr)
         return exits.CRASH
     for path in paths:
         print(path)
