@@ -113,7 +113,7 @@ class Conversation:
     def _take(self, message: Message, now_ns: int) -> None:
         if self._turned_away is not None:
             raise self._turned_away
-        kinds = [name for name in message if name in MESSAGES]
+        kinds = [name for name, body in message.items() if name in MESSAGES and body is not None]
         for name in message:
             if name not in MESSAGES:
                 raise unknown_name(name, "")

@@ -152,10 +152,12 @@ def _only(found: Message, known: frozenset[str], where: str) -> None:
 
 
 def _speaks(generation: Message) -> bool:
-    asked = items(generation.get("responseModalities"), "responseModalities") or ["AUDIO"]
-    if asked not in (["AUDIO"], ["TEXT"]):
+    asked = generation.get("responseModalities") or "AUDIO"
+    given = [asked] if isinstance(asked, str) else items(asked, "responseModalities")  # browsers' old clients: "audio"
+    modalities = [text(each, "responseModalities").upper() for each in given]
+    if modalities not in (["AUDIO"], ["TEXT"]):
         raise invalid_argument(f"responseModalities must be AUDIO or TEXT, one of them, not {asked}")
-    return asked == ["AUDIO"]
+    return modalities == ["AUDIO"]
 
 
 def _interruptible(realtime: Message) -> bool:

@@ -95,8 +95,6 @@ class Uplink:
         self._note("in", message={"realtimeInput": {"video": {"mimeType": mime, "bytes": size}}})
 
     def _audio(self, blob: Message, now_ns: int) -> None:
-        if not self._detects and self._speech_from is None:
-            raise invalid_argument("audio outside activityStart and activityEnd, while automatic detection is disabled")
         heard = self._ear.hear(blob)
         self._note_audio(heard)
         edges = heard.edges

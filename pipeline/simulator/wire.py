@@ -24,7 +24,7 @@ DEEPEST = 64
 """Levels of nesting. Real messages have about ten; a client must not be able to exhaust our stack."""
 
 _SNAKE = re.compile(r"_+([a-zA-Z0-9])")
-_STANDARD = str.maketrans("-_", "+/")
+_STANDARD = str.maketrans("-_", "+/", " \t\r\n")
 
 
 def read_frame(frame: str | bytes) -> Message:
@@ -50,7 +50,7 @@ def write_frame(message: Message) -> bytes:
 
 
 def read_base64(data: object) -> bytes:
-    """Bytes of a blob, from either alphabet, padded or not. Raises `Refused` (1007)."""
+    """Bytes of a blob, from either alphabet, padded or not, in lines or in one. Raises `Refused` (1007)."""
     if not isinstance(data, str):
         raise invalid_argument("`data` of a blob must be a base64 string")
     text = data.translate(_STANDARD).rstrip("=")

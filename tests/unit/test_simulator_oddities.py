@@ -339,7 +339,6 @@ def test_what_manual_detection_does_not_take(tmp_path: Path) -> None:
     for wrong in (
         {"audioStreamEnd": True},
         {"activityEnd": {}},
-        {"audio": {"data": "AAA=", "mimeType": "audio/pcm;rate=16000"}},
         {"activityStart": {}, "activityEnd": 5},
     ):
         client = Client(life, **manual)

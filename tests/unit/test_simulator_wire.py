@@ -57,6 +57,7 @@ def test_both_alphabets_padded_or_not(data: bytes, url_safe: bool, padded: bool)
     text = (base64.urlsafe_b64encode(data) if url_safe else base64.b64encode(data)).decode()
     assert read_base64(text if padded else text.rstrip("=")) == data
     assert read_base64(write_base64(data)) == data
+    assert read_base64(base64.encodebytes(data).decode()) == data
 
 
 @pytest.mark.parametrize("data", [None, 7, "A", "no base64!", "AA=A", "é"])
