@@ -47,8 +47,14 @@ def run_command(argv: list[str]) -> int:
         sub = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
         if argv[:1] == [name]:
             chosen = sub
+    if chosen is None and argv[:1] and not argv[0].startswith("-"):
+        from pipeline.config.errors import nearest  # 10 ms that a command which exists does not pay
+
+        near = nearest(argv[0], COMMANDS)
+        meant = f"did you mean {near}?" if near else f"expected one of {', '.join(COMMANDS)}"
+        parser.error(f"no command {argv[0][:40]!r}; {meant}")
     if chosen is None:
-        parser.parse_args(argv)  # says what is wrong, or helps, and exits
+        parser.parse_args(argv)  # says what is missing, or helps, and exits
         return 2
     module = importlib.import_module(f"pipeline.cli.{argv[0].replace('-', '_')}")
     module.arguments(chosen)

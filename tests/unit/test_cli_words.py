@@ -10,11 +10,26 @@ import pytest
 
 from pipeline import places
 from pipeline.bus.patterns import Patterns
-from pipeline.cli import running, tap, volume
+from pipeline.cli import run_command, running, tap, volume
 from pipeline.config import voices
 from pipeline.config.tables import Restart, StageTable
 
 pytestmark = pytest.mark.unit
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["statsu"], "no command 'statsu'; did you mean status?"),
+        (["xyzzy"], "no command 'xyzzy'; expected one of run, check,"),
+        ([], "the following arguments are required: COMMAND"),
+        (["simulate", "--port", "x"], "argument --port: expected a port from 0 to 65535, got 'x'"),
+    ],
+)
+def test_a_command_line_that_can_not_be(argv: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        run_command(argv)
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("percent", ["loud", "101", "-1", "", "٣"])
