@@ -137,7 +137,7 @@ class BlackBox(Stage):
         except OSError as error:
             self.log.warning("no tape written", file=str(path), error=error.strerror, next="make room there")
             return
-        self.log.info("tape written", file=str(path), messages=len(entries), why=why)
+        self.log.info("tape written", file=str(path), messages=len(entries), why=why, forgotten=self.forgotten)
         self.tell("tape_written", file=str(path), why=why)
 
     def _recorder(self, file: BinaryIO) -> Recorder:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
-from pipeline.supervisor.failing import Failing
+from pipeline.supervisor.failing import FAILING_S, Failing
 from pipeline.supervisor.health import DUMB
 from pipeline.supervisor.unreadable import REMEDY, UNREADABLE
 
@@ -85,8 +85,6 @@ HEADS: Final[dict[str, tuple[str, str]]] = {
 }
 """Kinds of a failed connection for which other words fit better, and another remedy."""
 
-FAILING_S: Final = 1.5
-"""A device lost for longer is worth a word; to replace its stage takes a tenth of it."""
 DIAL_S: Final = 4.0
 """A session that has said nothing of its line for so long gets none."""
 SOON_S, IN_A_ROW = 3.0, 3
@@ -299,7 +297,7 @@ class Watch:
         if full := self._disk("session"):
             return Found("disk_full", full)
         if self._connection.get("service") == "simulator":
-            return Found("simulator")
+            return Found("simulator", remedy=str(self._connection.get("remedy") or ""))
         return Found("ok", head=self._but())
 
     def _but(self) -> str:
