@@ -14,10 +14,11 @@ RESTS = {
 
 
 class News:
-    """About the lines to `model` of `service`. `standing_in`: what a person must always be told of it, or nothing."""
+    """About the lines to `model` of `service`. `standing_in`: that it is not the service which answers, and what to do
+    about it; `budget`: what is wrong with that; empty where nothing is."""
 
-    def __init__(self, service: str, model: str, standing_in: str) -> None:
-        self._service, self._model, self._standing_in = service, model, standing_in
+    def __init__(self, service: str, model: str, standing_in: tuple[str, str] = ("", ""), budget: str = "") -> None:
+        self._service, self._model, self._standing_in, self._budget = service, model, standing_in, budget
         self._up = False
         self._kind = ""
         """Of the failure that was told last."""
@@ -31,7 +32,7 @@ class News:
         """A line is set up."""
         self._up, self._kind = True, ""
         return [
-            self._connection(True, "", attempt),
+            self._connection(True, "", attempt, remedy=self._standing_in[1]),
             Note("connected", {"service": self._service, "resumed": resumed, "attempt": attempt}),
             self._state(),
         ]
@@ -68,7 +69,7 @@ class News:
         return [*effects, self._state()] if self._up else effects
 
     def _state(self) -> State:
-        reason = "; ".join(part for part in (self._standing_in, self._fault) if part)
+        reason = "; ".join(part for part in (*self._standing_in, self._budget, self._fault) if part)
         return State("degraded" if reason else "live", reason)
 
     def _connection(self, up: bool, reason: str, attempt: int, kind: str = "", remedy: str = "") -> Tell:

@@ -18,6 +18,10 @@ SIMULATOR_FILE = "simulator.json"
 """In the run directory: `{"url": …, "cert": …}`, written anew each time that the simulator starts."""
 
 NO_KEY = "neither GOOGLE_API_KEY nor GEMINI_API_KEY is set"
+GIVE_KEY = (
+    "write `service: auto` and `key_file: FILE`, a file with your key in it, under `session`, then `voice-pipeline "
+    "reload`; or start again with `service: auto` and GOOGLE_API_KEY set"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +54,14 @@ def uses_vertex(environ: Mapping[str, str]) -> bool:
     return any(environ.get(name, "").strip().lower() in ("true", "1") for name in VERTEX)
 
 
-def standing_in(environ: Mapping[str, str]) -> str:
-    """What a person must know while the simulator answers in place of the service."""
+def standing_in(service: Service, environ: Mapping[str, str]) -> tuple[str, str]:
+    """What a person must know while the simulator answers in place of the service, and what to do about it; empty for a
+    service. `auto` was settled before this stage began, so the remedy is one that helps whatever is written."""
+    if service != "simulator":
+        return "", ""
     if has_key(environ):
-        return f"{STANDS_IN}: that is what `service: simulator` says; take it out for Gemini"
-    remedy = "set one of them, take out `service: simulator` where it is written, and start again"
-    return f"{STANDS_IN}: {NO_KEY}; {remedy}"
+        return STANDS_IN, "a key is set: write `service: auto` under `session`, then `voice-pipeline reload`"
+    return f"{STANDS_IN}: {NO_KEY}", GIVE_KEY
 
 
 def target(service: Service, environ: Mapping[str, str], run_dir: Path, *, said: bool = False) -> Target:

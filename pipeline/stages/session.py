@@ -141,8 +141,8 @@ class Session(Stage):
             client_vad=self.client_vad if self.turn_detection == "client" else None,
             pause_ns=self._pause_ns,
         )
-        standing_in = service.standing_in(os.environ) if self._service == "simulator" else ""
-        self._news = News(self._service, self.model, "; ".join(part for part in (standing_in, budget.fault) if part))
+        standing_in = service.standing_in(self._service, os.environ)
+        self._news = News(self._service, self.model, standing_in, budget.fault)
         self._lines = Lines(
             self._talk,
             Dialling(self._talk, Backoff(random.random), resumes=self.resumption),

@@ -73,7 +73,7 @@ class Kiosk:
         )
         self.talk = Conversation(memory or Memory(), line_for="simulator m", **options)
         self.dialling = Dialling(self.talk, Backoff(lambda: 0.5), resumes=options.get("resumes", True))
-        self.news = News("simulator", "", "")
+        self.news = News("simulator", "")
         self.speaker = Speaker()
         self.done: list[tuple[int, fx.Effect]] = []
         self.t = time.monotonic_ns()

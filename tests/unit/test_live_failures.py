@@ -28,7 +28,7 @@ QUOTA = "You exceeded your current quota, please check your plan…"
 @pytest.mark.parametrize("status", [302, 307, 511])
 def test_a_portal_in_between_is_named_with_its_remedy_apart(status: int) -> None:
     failure = of_status(status, "<html>Welcome to our Wi-Fi</html>")
-    [_, told, _] = News("gemini", "", "").down(failure, 1, 0.1)
+    [_, told, _] = News("gemini", "").down(failure, 1, 0.1)
     assert vars_of(told)["kind"] == "network"
     assert "portal" in vars_of(told)["reason"]
     assert vars_of(told)["remedy"] == "log in to the network once, in a browser of this machine"
@@ -40,11 +40,11 @@ def test_a_portal_in_between_is_named_with_its_remedy_apart(status: int) -> None
     ids=lambda failure: failure.kind,
 )
 def test_a_simulator_that_is_gone_is_named_and_no_network_is_blamed(failure: Failure) -> None:
-    for effect in News("simulator", "", "").down(failure, 1, 0.1):
+    for effect in News("simulator", "").down(failure, 1, 0.1):
         words = effect.reason if isinstance(effect, fx.State) else str(vars_of(effect)["reason"])
         assert "the simulator does not answer" in words
         assert "network" not in words
-    [_, told, _] = News("gemini", "", "").down(of_close(1006, ""), 1, 0.1)
+    [_, told, _] = News("gemini", "").down(of_close(1006, ""), 1, 0.1)
     assert "check the network" in vars_of(told)["reason"]
 
 

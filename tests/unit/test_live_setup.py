@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from pipeline.live import gemini
+from pipeline.live.effects import State, Tell
 from pipeline.live.failures import LineFailed
+from pipeline.live.news import News
 from pipeline.live.pauses import PAUSE_NS
 from pipeline.live.service import has_key, standing_in, target
 from pipeline.live.setup import (
@@ -154,7 +156,20 @@ def test_a_key_or_vertex_makes_the_real_service_reachable() -> None:
     assert has_key({"GEMINI_API_KEY": "k"})
     assert has_key({"GOOGLE_GENAI_USE_VERTEXAI": "True"})
     assert not has_key({"GOOGLE_API_KEY": " ", "GOOGLE_GENAI_USE_VERTEXAI": "no"})
-    assert "GOOGLE_API_KEY" in standing_in({})
+
+
+def test_whoever_hears_the_simulator_is_told_exactly_what_to_do() -> None:
+    assert standing_in("gemini", {}) == ("", "")
+    words, remedy = standing_in("simulator", {})
+    assert "neither GOOGLE_API_KEY nor GEMINI_API_KEY is set" in words
+    for what in ("service: auto", "key_file", "GOOGLE_API_KEY", "reload"):
+        assert what in remedy
+    assert "GOOGLE_API_KEY" not in "".join(standing_in("simulator", {"GOOGLE_API_KEY": "k"}))
+    [told, _, state] = News("simulator", "", (words, remedy)).up(0, resumed=False)
+    assert isinstance(told, Tell)
+    assert isinstance(state, State)
+    assert told.body["remedy"] == remedy
+    assert state.reason == f"{words}; {remedy}"
 
 
 def test_without_a_key_gemini_is_waited_for_and_never_replaced(tmp_path: Path) -> None:
