@@ -78,6 +78,8 @@ class Metrics:
         for result in ("up", "down"):
             self._connections.labels(result)
         self._insts: dict[str, Any] = {}
+        self._replaced = False
+        """A stage has had a second process: what lies before the first ones was in another run, and is not lost here."""
         self._code = ""
         self._states: dict[str, str] = {}
 
@@ -109,7 +111,7 @@ class Metrics:
                 self._interrupted.inc()
             case "underrun", _:
                 self._underruns.inc()
-            case "replayed", {"lost_ms": int(lost_ms) | float(lost_ms)} if lost_ms > 0:
+            case "replayed", {"lost_ms": int(lost_ms) | float(lost_ms)} if lost_ms > 0 and self._replaced:
                 self._lost.inc(lost_ms / 1000)
             case "level", {"rms_dbfs": int(dbfs) | float(dbfs)}:
                 self._level.set(dbfs)
@@ -137,6 +139,7 @@ class Metrics:
         self._states[stage] = state
         self._state.labels(stage, state).set(1)
         if inst is not None and inst != self._insts.get(stage):
+            self._replaced |= stage in self._insts
             self._insts[stage] = inst
             self._starts.labels(stage).inc()
 

@@ -81,3 +81,12 @@ def test_what_somebody_invents_fills_no_database() -> None:
     text = metrics.text()
     assert text.count("voice_pipeline_stage_starts_total{") == STAGES
     assert text.count("\n") - before <= 2 * STAGES + 4
+
+
+def test_what_was_said_in_an_earlier_run_is_not_lost_in_this_one() -> None:
+    metrics = Metrics("1.2.3")
+    lost = f"{PREFIX}_audio_lost_seconds_total"
+    for inst in (1, 1, 2):
+        metrics.event("supervisor", "stage", {"stage": "session", "state": "live", "inst": inst})
+        metrics.event("frontend", "replayed", {"lost_ms": 2_000})
+        assert f"\n{lost} {2.0 * (inst - 1)}\n" in metrics.text()
