@@ -12,6 +12,9 @@ from pipeline.bus.shapes import LIMIT, misfit
 
 MAX_BYTES = 16 * 2**20
 """A larger part is refused before it is unpacked: no message of a voice pipeline comes near it."""
+LONGEST_S = 5
+"""A longer block is refused, but of an answer, which a service may give in one piece. A minute of voice in one block
+would push all else out of the ring that keeps it and out of the queue to the service: nobody was answered for 30 s."""
 MAX_IMAGE_BYTES = 4 * 2**20
 """Of one picture. The service looks at it in pieces of 768 pixels, about 100 kB; who reads holds some of them."""
 
@@ -139,6 +142,8 @@ def _audio(stream: str, fields: Mapping[str, Any]) -> Audio:
     pcm = _field(fields, "pcm", bytes)
     if len(pcm) % (2 * channels):
         raise Malformed(f"expected whole samples of {2 * channels} bytes, got {len(pcm)} bytes")
+    if len(pcm) > LONGEST_S * rate * 2 * channels and stream != "reply":
+        raise Malformed(f"expected blocks of {LONGEST_S} s at most, got {len(pcm) // (rate * 2 * channels)} s")
     t = _field(fields, "t", int) if "t" in fields else None
     epoch = _field(fields, "epoch", int) if "epoch" in fields else None
     at = _field(fields, "at", int) if epoch is not None else None

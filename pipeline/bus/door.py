@@ -15,6 +15,8 @@ from pipeline.bus.wire import Lost, Wire
 
 BACKLOG = 128
 PROPERTIES = {b"Socket-Type": b"XPUB", zmtp.TOPICS: b""}
+LARGEST = 65_536
+"""Bytes of a frame of a reader: it says nothing but what it wants to hear."""
 FULL_NS = 100_000_000
 """Without a descriptor for who knocks, the next look comes after so long."""
 
@@ -150,7 +152,7 @@ class Door:
             self._full_until_ns = time.monotonic_ns() + FULL_NS
             return
         try:
-            guest = Guest(Wire(sock, self._high_water, PROPERTIES))
+            guest = Guest(Wire(sock, self._high_water, PROPERTIES, LARGEST))
         except Lost:
             sock.close()
             return

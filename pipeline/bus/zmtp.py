@@ -8,6 +8,7 @@ those threads. The bytes are the same: who is not ours uses libzmq and notices n
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Self
 
 GREETING = b"\xff" + bytes(8) + b"\x7f" + b"\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
 """Signature, version 3.0, mechanism, "I am no server", filler. Of 3.0, so that subscriptions come as messages."""
@@ -18,8 +19,10 @@ TOPICS = b"X-Topics"
 """A property of READY that libzmq ignores: what a reader of ours subscribes to, NUL between, so that it hears all that
 is said from the moment it has connected, and not two turns of both loops later. Where it was understood, the other
 side's READY has it too, empty."""
-MAX_BYTES = 32 * 2**20
-"""A frame that says it is longer ends the connection: nothing after it could be found any more."""
+MAX_BYTES = 16 * 2**20
+"""A longer frame is skipped: what comes after it is heard, and nobody holds it in memory."""
+MAX_SKIPPED = 256 * 2**20
+"""A frame that says it is even longer ends the connection: what comes after it would come too late, or never."""
 MAX_PARTS = 16
 
 
@@ -48,23 +51,54 @@ def _head(flags: int, size: int) -> bytes:
     return bytes((flags | LONG,)) + size.to_bytes(8, "big")
 
 
+class Skipped(bytes):
+    """In the place of a frame that was too long: nothing, of that length."""
+
+    _size: int
+
+    def __new__(cls, size: int) -> Self:
+        """Of `size` bytes."""
+        made = super().__new__(cls)
+        made._size = size
+        return made
+
+    def __len__(self) -> int:
+        return self._size
+
+
 class Parser:
     """Bytes of one connection to messages. What belongs to the handshake stays inside."""
 
-    def __init__(self) -> None:
+    def __init__(self, largest: int = MAX_BYTES) -> None:
+        """`largest`: bytes of a frame that is kept."""
         self.ready: dict[bytes, bytes] | None = None
         """The properties of the other side's READY; None before it has said that."""
+        self._largest = largest
         self._greeted = False
-        self._rest = b""
+        self._pieces: list[bytes] = []
+        self._lacking = 0
+        """Bytes until a frame of which the beginning has come is whole."""
+        self._skips = 0
+        """Bytes to come of a frame that is skipped."""
         self._parts: list[bytes] = []
 
     def feed(self, data: bytes) -> list[list[bytes]]:
         """The messages that are complete now. Raises Broken."""
-        data = self._rest + data if self._rest else data
-        at = 0
+        if self._skips:
+            skipped = min(self._skips, len(data))
+            self._skips -= skipped
+            data = data[skipped:]
+        if self._pieces:
+            self._pieces.append(data)
+            if len(data) < self._lacking:  # joined once: 20 MB joined with each 32 kB that comes take seconds
+                self._lacking -= len(data)
+                return []
+            data = b"".join(self._pieces)
+            self._pieces = []
+        at = self._lacking = 0
         if not self._greeted:
             if not _greets(data):
-                self._rest = data
+                self._pieces = [data]
                 return []
             self._greeted, at = True, len(GREETING)
         found: list[list[bytes]] = []
@@ -77,21 +111,29 @@ class Parser:
                 size, begin = int.from_bytes(data[at + 1 : at + 9], "big"), at + 9
             else:
                 size, begin = data[at + 1], at + 2
-            if size > MAX_BYTES or flags > (MORE | LONG | COMMAND):
-                raise Broken(f"expected frames of ZMTP 3, {MAX_BYTES} bytes at most; got flags {flags}, {size} bytes")
-            if end - begin < size:
+            most = self._largest if flags & COMMAND else MAX_SKIPPED
+            if size > most or flags > (MORE | LONG | COMMAND):
+                raise Broken(f"expected frames of ZMTP 3, {most} bytes at most; got flags {flags}, {size} bytes")
+            if size > self._largest:
+                part: bytes = Skipped(size)
+                self._skips = max(0, begin + size - end)
+            elif end - begin < size:
+                self._lacking = size - (end - begin)
                 break
-            at = begin + size
+            else:
+                part = data[begin : begin + size]
+            at = min(end, begin + size)
             if flags & COMMAND:
-                self._command(data[begin:at])
+                self._command(part)
                 continue
-            self._parts.append(data[begin:at])
+            self._parts.append(part)
             if not flags & MORE:
                 found.append(self._parts)
                 self._parts = []
             elif len(self._parts) >= MAX_PARTS:
                 raise Broken(f"expected messages of less than {MAX_PARTS} parts")
-        self._rest = data[at:]
+        if at < end:
+            self._pieces = [data[at:]]
         return found
 
     def _command(self, body: bytes) -> None:

@@ -135,6 +135,39 @@ def test_a_reader_that_is_away_is_missed_by_nobody_and_loses_the_newest(path: st
     door.close()
 
 
+def test_who_says_much_at_once_keeps_no_more_than_that_of_it(path: str) -> None:
+    door = Door(high_water=8_000)
+    door.bind(path)
+    asleep = subscriber(path)
+    joined(door, asleep)
+    for _ in range(60):
+        door.send([b"event.n", bytes(2**20)])
+    assert 20 < door.dropped < 30, "32 MB are kept"
+    got: list[int] = []
+
+    def all_read() -> bool:
+        door.take()
+        got.extend(len(message[1]) for message in iter(asleep.receive, None))
+        return len(got) == 60 - door.dropped
+
+    until(all_read)
+    assert set(got) == {2**20}
+    asleep.close()
+    door.close()
+
+
+def test_a_reader_that_says_what_is_no_subscription_says_nothing(path: str) -> None:
+    door = Door(100)
+    door.bind(path)
+    reader = subscriber(path)
+    joined(door, reader)
+    reader.send([b"\x01" + bytes(200_000)])
+    reader.send([b"\x01event.after"])
+    assert until(lambda: [reader.receive(), door.take()][1]) == b"\x01event.after"
+    reader.close()
+    door.close()
+
+
 def test_a_connection_that_breaks_off_is_made_again_with_its_subscriptions(path: str) -> None:
     reader = subscriber(path)
     for number in range(3):

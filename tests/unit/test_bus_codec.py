@@ -72,6 +72,7 @@ def test_a_picture_is_an_event_with_bytes() -> None:
         ({"channels": 100}, "channels"),
         ({"format": "f32le"}, "s16le"),
         ({"pcm": b"\x01"}, "whole samples"),
+        ({"pcm": bytes(6 * 32_000)}, "blocks of 5 s at most, got 6 s"),
         ({"pcm": "text"}, "pcm"),
         ({"t": None}, "place in time"),
         ({"t": None, "epoch": 3}, "at"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 
 import pytest
 from hypothesis import given
@@ -70,3 +71,24 @@ def test_who_speaks_otherwise_is_refused(data: bytes, said: str) -> None:
 def test_a_frame_that_cannot_be_ends_the_connection(data: bytes) -> None:
     with pytest.raises(zmtp.Broken):
         greeted().feed(data)
+
+
+def test_a_frame_that_is_too_long_is_skipped_and_what_follows_is_heard() -> None:
+    parser, found = zmtp.Parser(largest=1_000), []
+    after = zmtp.message([b"event.state", b"x" * 1_000])
+    data = zmtp.GREETING + READY + zmtp.message([b"audio.voice", b"y" * 70_000]) + after
+    for at in range(0, len(data), 777):
+        found += parser.feed(data[at : at + 777])
+    (topic, skipped), heard = found
+    assert (topic, len(skipped), bytes(skipped)) == (b"audio.voice", 70_000, b"")
+    assert heard == [b"event.state", b"x" * 1_000]
+    with pytest.raises(zmtp.Broken, match="1000 bytes at most"):
+        parser.feed(zmtp.command(b"READY", {b"Socket-Type": b"S" * 1_000}))
+
+
+def test_a_long_frame_costs_no_more_than_its_length() -> None:
+    body = bytes(zmtp.MAX_BYTES)
+    data, parser, began_s = zmtp.message([b"audio.reply", body]), greeted(), time.process_time()
+    found = [parts for at in range(0, len(data), 32_768) for parts in parser.feed(data[at : at + 32_768])]
+    assert found == [[b"audio.reply", body]]
+    assert time.process_time() - began_s < 1.0, "joined anew with each piece that comes it takes 4 s"
