@@ -79,7 +79,7 @@ class Metrics:
             self._connections.labels(result)
         self._insts: dict[str, Any] = {}
         self._replaced = False
-        """A stage has had a second process: what lies before the first ones was in another run, and is not lost here."""
+        """A stage has had a second process. What is asked of the first ones may lie before this run: nothing is lost."""
         self._code = ""
         self._states: dict[str, str] = {}
 
