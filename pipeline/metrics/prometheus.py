@@ -79,7 +79,7 @@ class Metrics:
             self._connections.labels(result)
         self._insts: dict[str, Any] = {}
         self._replaced = False
-        """A stage has had a second process. What is asked of the first ones may lie before this run: nothing is lost."""
+        """A stage has had a second process. What is asked of the first ones may lie before this run."""
         self._code = ""
         self._states: dict[str, str] = {}
 
