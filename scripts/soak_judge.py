@@ -39,8 +39,6 @@ class Question:
     """When the first sound came after it."""
     sounded_s: float = 0.0
     """How long the answer sounded."""
-    given_up: float | None = None
-    """When the visitor stopped waiting."""
     captured_s: float = 0.0
     """How much of the voice the microphone's stage delivered."""
     lost_s: float = 0.0

@@ -52,7 +52,6 @@ class Visitor:
             self._patient_since = now
         if question.answer is None:
             if now - max(self._patient_since, question.ends) > PATIENCE_S:
-                question.given_up = now
                 self._rest(now)
             return
         whole = question.sounded_s >= WHOLE * self._answer_s
