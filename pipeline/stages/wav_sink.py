@@ -63,8 +63,10 @@ class WavSink(Stage):
         body = event.body
         name = str(body.get("name"))
         samples = self._prompts.samples(name)
-        if samples is not None:
-            self._mouth.play(Prompt(name, samples, str(body.get("cause", "")), bool(body.get("loop"))), self.now_ns())
+        if samples is None:
+            self.tell("no_prompt", name=name, there_is=self._prompts.names())
+            return
+        self._mouth.play(Prompt(name, samples, str(body.get("cause", "")), bool(body.get("loop"))), self.now_ns())
 
     def on_play_stop(self, event: Event) -> None:
         """It is wanted no more."""

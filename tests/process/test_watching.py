@@ -45,6 +45,11 @@ def test_a_fault_is_in_the_verdict_the_journal_the_health_and_on_a_tape(tmp_path
             parts = machine.until(lambda: machine.events("latency"))[0].body
             assert 0 < parts["uplink_ms"] < parts["total_ms"]
             assert machine.command("status").stdout.splitlines()[0].startswith("demo: simulator instead of service")
+            unknown = machine.command("play", "nosuch")
+            assert (unknown.returncode, unknown.stderr.split(",")[0]) == (
+                1,
+                "no sound is called 'nosuch': there are awake",
+            )
             machine.until(lambda: "frontend" in machine.command("incidents").stdout)
             records = [json.loads(line) for line in machine.command("incidents", "--json").stdout.splitlines()]
             record = next(record for record in records if record["what"] == "frontend")
