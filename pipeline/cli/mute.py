@@ -14,7 +14,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Obey; 0, or 1 if there is nobody to tell."""
-    if running.command(args, "mute", by=running.who()) is None:
+    reply = running.command(args, "mute", by=running.who())
+    if reply is None:
         return running.FAILED
-    print("muted, also after a restart: `voice-pipeline unmute` opens the microphone again")
+    print(f"muted{running.kept(reply)}: `voice-pipeline unmute` opens the microphone again")
     return 0

@@ -9,7 +9,7 @@ import os
 import pwd
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +157,11 @@ def wait_for(args: argparse.Namespace) -> Callable[[], Path | None]:
         return run_dir
 
     return look
+
+
+def kept(reply: Mapping[str, Any]) -> str:
+    """What a setting outlasts, to be put behind it; nothing where `command` has just said why it lasts no longer."""
+    return "" if "warning" in reply else ", also after a restart"
 
 
 def command(args: argparse.Namespace, kind: str, **fields: Any) -> dict[str, Any] | None:

@@ -20,7 +20,8 @@ def run(args: argparse.Namespace) -> int:
     if not (digits.isascii() and digits.isdigit() and int(digits) <= 100):
         print(f"expected a volume of 0 to 100 percent, got {args.percent!r}", file=sys.stderr)
         return running.FAILED
-    if running.command(args, "volume", percent=int(digits)) is None:
+    reply = running.command(args, "volume", percent=int(digits))
+    if reply is None:
         return running.FAILED
-    print(f"volume {digits}, also after a restart")
+    print(f"volume {digits}{running.kept(reply)}")
     return 0

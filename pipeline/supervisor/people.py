@@ -145,6 +145,7 @@ class People:
         try:
             self._settings.keep()
         except OSError as error:
-            log.error("setting not kept", error=str(error), lasts="until the next start")
-            return {"warning": f"it holds until the next start only: {error}"}
+            why, lasts = f"{self._settings.path}: {error.strerror}", "until the next start only"
+            log.error("setting not kept", reason=why, lasts=lasts)
+            return {"warning": f"it holds {lasts}, for it can't be kept ({why}): make room there, then say it again"}
         return {}

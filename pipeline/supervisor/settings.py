@@ -15,7 +15,7 @@ class Settings:
     """Kept in one file of the state directory, replaced as a whole so that a power cut leaves the old or the new."""
 
     def __init__(self, state_dir: Path) -> None:
-        self._path = state_dir / FILE
+        self.path = state_dir / FILE
         self.muted = False
         self.muted_by = ""
         """Who did it, in words."""
@@ -27,16 +27,16 @@ class Settings:
 
     def _load(self) -> None:
         try:
-            kept = json.loads(self._path.read_text())
+            kept = json.loads(self.path.read_text())
         except FileNotFoundError:
             return
         except (OSError, ValueError) as error:
-            self.unfit = f"{self._path}: {error}"
+            self.unfit = f"{self.path}: {error}"
             return
         muted = kept.get("muted") if isinstance(kept, dict) else None
         volume = kept.get("volume") if isinstance(kept, dict) else None
         if not isinstance(muted, bool) or (volume is not None and not is_percent(volume)):
-            self.unfit = f"{self._path}: expected muted: true or false and volume: 0-100 or null"
+            self.unfit = f"{self.path}: expected muted: true or false and volume: 0-100 or null"
             return
         self.muted, self.volume = muted, volume
         self.muted_by = str(kept.get("muted_by") or "")
@@ -44,7 +44,7 @@ class Settings:
     def keep(self) -> None:
         """Write to the disk. Raises OSError (full, read-only): what was set holds until the next start only."""
         by = {"muted_by": self.muted_by} if self.muted else {}
-        replace_file(self._path, json.dumps({"muted": self.muted, "volume": self.volume, **by}) + "\n")
+        replace_file(self.path, json.dumps({"muted": self.muted, "volume": self.volume, **by}) + "\n")
 
 
 def replace_file(path: Path, text: str) -> None:

@@ -189,6 +189,7 @@ def test_a_disk_that_takes_nothing_does_not_keep_a_microphone_open(home: Path) -
         reply = run.ask("mute")
         assert reply["ok"]
         assert "until the next start only" in reply["warning"]
+        assert f"{run.state_dir}/settings.json" in reply["warning"]
         assert run.until_event("mute")["muted"] is True
 
 
