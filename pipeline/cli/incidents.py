@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline import exits, places
 from pipeline.cli import running
-from pipeline.supervisor.incidents import Journal
+from pipeline.supervisor.incidents import Journal, key
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,11 +33,11 @@ def run(args: argparse.Namespace) -> int:
         name = next((found.name for found in places.find_runs() if found.run_dir == run_dir), run_dir.name)
         reply = running.command(args, "status")
         under_way = list(reply.get("incidents", [])) if reply else []
-    kept = _kept(name)
-    records = kept + under_way
-    dated = sorted(enumerate(records), key=lambda each: float(each[1].get("at", 0)))
-    for number, record in dated[-args.last :]:
-        print(json.dumps(record, ensure_ascii=False) if args.json else line(record, over=number < len(kept)))
+    going_on = {key(record): record for record in under_way}
+    records = {key(record): record for record in _kept(name)} | going_on
+    dated = sorted(records.items(), key=lambda each: float(each[1].get("at", 0)))
+    for which, record in dated[-args.last :]:
+        print(json.dumps(record, ensure_ascii=False) if args.json else line(record, over=which not in going_on))
     if not records:
         print(f"no incident of {name} is known", file=sys.stderr)
     return exits.OK

@@ -10,13 +10,15 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pipeline.config.service import STANDS_IN
 from pipeline.states import DOWN, RESTS, STARTING_NS, UP
 
 JUDGED_NS: Final = 60_000_000_000
 """So long after its end it is known whether the person was answered; then it is written, answered or not."""
+NEWS_NS: Final = 60_000_000_000
+"""What flaps is written when it begins, and again when it ends, once in so long; each time when it is judged."""
 CAP_BYTES: Final = 256_000
 
 
@@ -35,12 +37,19 @@ class Incident:
     """Of audio that nobody could replay."""
     answered: bool | None = None
     """Whether what was said around it was answered; None: nobody spoke."""
+    written: Literal["", "begun", "ended"] = ""
+    """How far the journal knows of it."""
 
     def record(self) -> dict[str, Any]:
         """A line of the journal."""
         seconds = None if self.ended_ns is None else round((self.ended_ns - self.began_ns) / 1e9, 3)
         fields = {"at": round(self.began_s, 3), "what": self.what, "cause": self.cause[:300], "seconds": seconds}
         return {**fields, "lost_ms": round(self.lost_ms), "answered": self.answered}
+
+
+def key(record: Mapping[str, Any]) -> tuple[str, str]:
+    """Which incident a record is of."""
+    return str(record.get("at")), str(record.get("what"))
 
 
 class Incidents:
@@ -50,6 +59,7 @@ class Incidents:
         self._open: dict[str, Incident] = {}
         self._ended: list[Incident] = []
         self._was_up: set[str] = set()
+        self._written_ns: dict[str, int] = {}
         self._asking = False
         """Somebody has spoken and was not answered yet."""
 
@@ -90,9 +100,29 @@ class Incidents:
         self._ended = [one for one in self._ended if one not in ready]
         return [one.record() for one in ready]
 
+    def news(self, now_ns: int) -> list[dict[str, Any]]:
+        """Records of those that have begun or ended and are not judged yet, each time once: who is killed, or has no
+        power any more, writes nothing.
+        """
+        due = []
+        for one in (*self._ended, *self._open.values()):
+            if self._is_news(one, now_ns):
+                one.written = "begun" if one.ended_ns is None else "ended"
+                self._written_ns[one.what] = now_ns
+                due.append(one.record())
+        return due
+
     def unfinished(self) -> list[dict[str, Any]]:
         """Records of those that are under way or not judged yet: for `status`, and for the journal at the end."""
         return [one.record() for one in (*self._ended, *self._open.values())]
+
+    def _is_news(self, one: Incident, now_ns: int) -> bool:
+        if one.written:
+            return one.written == "begun" and one.ended_ns is not None
+        if one.what not in self._was_up and now_ns - one.began_ns < STARTING_NS:
+            return False
+        written_ns = self._written_ns.get(one.what)
+        return written_ns is None or now_ns - written_ns > NEWS_NS
 
     def _down(self, now_ns: int, wall_s: float, what: str, cause: str) -> None:
         if what not in self._open:
@@ -134,15 +164,15 @@ class Journal:
             self.lost += len(records)
 
     def read(self) -> list[dict[str, Any]]:
-        """Every whole line, oldest first; [] if there is none."""
-        found = []
+        """Every incident as it was written last, oldest first; [] if there is none."""
+        found: dict[tuple[str, str], dict[str, Any]] = {}
         with suppress(OSError):
             for line in self.path.read_text("utf-8", "replace").splitlines():
                 with suppress(ValueError):
                     record = json.loads(line)
                     if isinstance(record, dict):
-                        found.append(record)
-        return found
+                        found[key(record)] = record
+        return list(found.values())
 
     def _halve(self) -> None:
         lines = self.path.read_bytes().splitlines(keepends=True)

@@ -125,7 +125,7 @@ class Watching:
                     heard.append(entry[1])
         for event in sorted(heard, key=lambda event: event.sent):  # who was cut had begun: of two stages, in one look
             self._hear(event)
-        self.journal.write(self._incidents.finished(now_ns))
+        self.journal.write(self._incidents.finished(now_ns) + self._incidents.news(now_ns))
         self._tell(self._watch.verdict(now_ns), now_ns)
         self._loop.after(LOOK_S, self._look)
 

@@ -65,6 +65,26 @@ def test_a_first_dial_before_the_simulator_listens_is_a_start_and_no_incident() 
     assert len(offline_at_boot.unfinished()) == 1
 
 
+def test_an_incident_is_known_to_the_journal_from_its_beginning(tmp_path: Path) -> None:
+    seen, journal = Incidents(), Journal(tmp_path / "incidents.jsonl")
+    seen.stage(0, 100.0, "capture", "degraded", "no such microphone")
+    assert seen.news(S) == [], "it may only be starting"
+    assert [record["seconds"] for record in seen.news(4 * S)] == [None]
+    assert seen.news(5 * S) == []
+    seen.stage(6 * S, 106.0, "capture", "live", "")
+    ended = seen.news(6 * S)
+    assert [record["seconds"] for record in ended] == [6.0]
+    for number in range(7, 67, 2):  # a plug that hangs loose
+        seen.stage(number * S, 100.0 + number, "capture", "degraded", "unplugged")
+        seen.stage((number + 1) * S, 101.0 + number, "capture", "live", "")
+        assert seen.news((number + 1) * S) == []
+    seen.stage(70 * S, 170.0, "capture", "degraded", "unplugged")
+    assert len(seen.news(70 * S)) == 1
+    journal.write([{**ended[0], "seconds": None}])
+    journal.write(ended)
+    assert journal.read() == ended, "the last word on each counts"
+
+
 def test_what_is_meant_is_no_incident() -> None:
     seen = Incidents()
     seen.event(0, 0.0, "connection", {"up": False, "reason": "idle"})
