@@ -25,7 +25,13 @@ def configuration(run_dir: Path, sets: Sequence[str] = ()) -> Pipeline | None:
 
     Read with the environment that the pipeline was started in: its keys decide what `service: auto` means.
     """
-    connection = json.loads(places.connection_file(run_dir).read_text())
+    file = places.connection_file(run_dir)
+    try:
+        connection = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        remedy = "make room there; the pipeline writes it anew as soon as a stage changes"
+        print(f"{file}: expected what the pipeline was started with: {error}; {remedy}", file=sys.stderr)
+        return None
     words = (os.fsdecode(word) for word in environ_of(int(connection["pid"])))
     environ = dict(word.split("=", 1) for word in words if "=" in word) or dict(os.environ)
     try:

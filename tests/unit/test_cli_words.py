@@ -10,7 +10,7 @@ import pytest
 
 from pipeline import places
 from pipeline.bus.patterns import Patterns
-from pipeline.cli import run_command, running, tap, volume
+from pipeline.cli import changing, run_command, running, tap, volume
 from pipeline.config import voices
 from pipeline.config.tables import Restart, StageTable
 
@@ -30,6 +30,13 @@ def test_a_command_line_that_can_not_be(argv: list[str], said: str, capsys: pyte
     with pytest.raises(SystemExit, match="2"):
         run_command(argv)
     assert said in capsys.readouterr().err
+
+
+def test_a_pipeline_that_could_not_write_down_what_it_was_started_with(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert changing.configuration(tmp_path) is None
+    assert capsys.readouterr().err.startswith(f"{tmp_path}/bus.json: expected what the pipeline was started with")
 
 
 @pytest.mark.parametrize("percent", ["loud", "101", "-1", "", "٣"])
