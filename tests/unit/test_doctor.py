@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from pipeline.cli import doctor
-from pipeline.doctor import network, places
+from pipeline.doctor import network, places, running
 from pipeline.doctor.findings import Finding, worst
 
 pytestmark = pytest.mark.unit
@@ -159,3 +159,22 @@ def test_only_what_the_configuration_uses_is_looked_for(tmp_path: Path) -> None:
     assert (found["key"].grade, str(tmp_path / "key") in found["key"].words) == ("bad", True)
     (tmp_path / "key").write_text("k")
     assert {one.what: one for one in doctor.examine(asked)}["key"].grade == "ok"
+
+
+def test_a_running_machine_that_lacks_its_microphone_is_not_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "LISTEN_S", 0.05)
+    gone = {
+        "code": "microphone_gone",
+        "words": "microphone gone: no microphone is called 'Jabra'",
+        "remedy": "see its plug",
+    }
+    stages = {"capture": {"state": "degraded", "reason": "no microphone is called 'Jabra'"}}
+    found = running.check(tmp_path, {"verdict": gone, "stages": stages})
+    assert [(one.what, one.grade) for one in found][:2] == [("verdict", "bad"), ("capture", "bad")]
+    assert (found[0].words, found[0].remedy) == (gone["words"], gone["remedy"])
+    assert worst(found) == "bad"
+    stands_in = {"code": "simulator", "words": "simulator instead of service", "remedy": "set GOOGLE_API_KEY"}
+    session = {"session": {"state": "degraded", "reason": "THE SIMULATOR ANSWERS"}}
+    assert worst(running.check(tmp_path, {"verdict": stands_in, "stages": session})) == "warning"
