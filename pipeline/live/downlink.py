@@ -18,8 +18,6 @@ class Downlink:
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
         self.epochs = Epochs(memory.epoch)
-        self.stale_pieces = 0
-        """Dropped because a local flush had silenced their generation."""
         self.heard_once = False
         """Playback is there and reports."""
         self._odd = b""
@@ -28,7 +26,6 @@ class Downlink:
     def accept(self, now_ns: int, speech: m.Speech) -> bytes:
         """The whole samples in a piece of sound; half a sample waits for the next piece. Empty if it is stale."""
         if not self.epochs.accepts(now_ns):
-            self.stale_pieces += 1
             return b""
         pcm = self._odd + speech.pcm
         whole = len(pcm) // 2 * 2

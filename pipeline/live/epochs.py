@@ -42,11 +42,6 @@ class Epochs:
             self.heard_at = max(self.heard_at, min(at, self.at))
         return False
 
-    def above(self, epoch: int) -> None:
-        """Start above `epoch`, if nothing was sent yet in a higher one."""
-        if epoch >= self.epoch:
-            self._start(epoch + 1)
-
     def interrupted(self) -> bool:
         """The service dropped the answer. True if the epoch was raised: something unheard had to be silenced."""
         if self._stale_until_ns is not None:  # the late echo of a local flush, which has raised already

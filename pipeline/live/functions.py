@@ -49,7 +49,3 @@ class Functions:
     def outdated(self) -> bool:
         """The line knows others."""
         return self._known is not None and self._known != self.declared
-
-    def blocking(self, name: str) -> bool:
-        """The model waits for this function."""
-        return next((bool(each.get("blocking", True)) for each in self.declared if each.get("name") == name), True)

@@ -54,7 +54,6 @@ class MachineSaid:
     """A piece of the transcript of the answer."""
 
     text: str
-    finished: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +121,6 @@ class Usage:
     prompt: int = 0
     response: int = 0
     thoughts: int = 0
-    cached: int = 0
     tool_use: int = 0
     total: int = 0
     prompt_by_modality: Mapping[str, int] = field(default_factory=dict)

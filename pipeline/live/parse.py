@@ -50,7 +50,7 @@ def _person(content: Any) -> Iterator[m.Incoming]:
 def _machine(content: Any) -> Iterator[m.Incoming]:
     """After the sound of the same message: whoever has not heard that has not heard its words."""
     if content.output_transcription is not None:
-        yield m.MachineSaid(content.output_transcription.text or "", bool(content.output_transcription.finished))
+        yield m.MachineSaid(content.output_transcription.text or "")
 
 
 def _parts(content: Any) -> Iterator[m.Incoming]:
@@ -114,7 +114,6 @@ def _usage(usage: Any) -> m.Usage:
         prompt=usage.prompt_token_count or 0,
         response=usage.response_token_count or 0,
         thoughts=usage.thoughts_token_count or 0,
-        cached=usage.cached_content_token_count or 0,
         tool_use=usage.tool_use_prompt_token_count or 0,
         total=usage.total_token_count or 0,
         prompt_by_modality=_by_modality(usage.prompt_tokens_details),

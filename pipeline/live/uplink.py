@@ -64,11 +64,6 @@ class Uplink:
         """End of what has come in, sent or not."""
         self.came_ns: int | None = None
         """When voice came last."""
-        self.sounded_ns: int | None = None
-        """When voice came last that was more than zeros: a microphone that is dead, unplugged inside or held by its
-        own switch gives nothing else, and a gate neither."""
-        self.duplicate_ms = 0
-        """Audio that came again and was not sent again."""
         self.overfull = False
         """The line takes less than it is given."""
         self.source_ended = False
@@ -149,15 +144,12 @@ class Uplink:
         self.seen_t = end_t if self.seen_t is None else max(self.seen_t, end_t)
         self.came_ns = end_t if now_ns is None else now_ns
         self.stalled = False
-        if not gated and pcm.strip(b"\0"):
-            self.sounded_ns = self.came_ns
         if not self._up:
             return
         if again or self._again:
             self._watch(again, t)
         if self._next_t is not None and self._next_t - t > JITTER_NS:
             skip = min((self._next_t - t) // SAMPLE_NS, len(pcm) // 2)
-            self.duplicate_ms += skip * SAMPLE_NS // 1_000_000
             t, pcm = t + skip * SAMPLE_NS, pcm[2 * skip :]
         if not pcm:
             return

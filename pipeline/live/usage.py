@@ -61,7 +61,6 @@ class Meter:
     """Adds the reports of one line after the other up."""
 
     def __init__(self, counts: Counts = "auto") -> None:
-        self._fixed = counts
         self._sums = counts == "session"
         """Reports are sums of the session."""
         self._sure = counts != "auto"

@@ -107,7 +107,7 @@ def test_usage_with_details_that_do_not_sum() -> None:
         }
     }
     [usage] = values(message)
-    assert usage == m.Usage(522, 42, 136, 0, 0, 564, {"text": 332, "audio": 165}, {"audio": 42})
+    assert usage == m.Usage(522, 42, 136, 0, 564, {"text": 332, "audio": 165}, {"audio": 42})
 
 
 def test_several_fields_in_one_message_come_in_the_order_to_act_on_them() -> None:

@@ -107,17 +107,6 @@ def test_where_nothing_was_said_a_new_line_is_told_of_no_end() -> None:
     assert ends(talk(uplink, 90, 100, again=True) + talk(uplink, 100, 120)) == 0
 
 
-def test_a_dead_microphone_is_one_that_gives_zeros_or_nothing() -> None:
-    uplink = Uplink(0)
-    uplink.line_up()
-    assert uplink.sounded_ns is None
-    talk(uplink, 0, 1)
-    assert uplink.sounded_ns == uplink.came_ns == BLOCK_NS
-    uplink.audio(BLOCK_NS, ZEROS, now_ns=5 * S)
-    uplink.audio(2 * BLOCK_NS, VOICE, gated=True, now_ns=6 * S)
-    assert (uplink.sounded_ns, uplink.came_ns) == (BLOCK_NS, 6 * S)
-
-
 @given(st.lists(st.tuples(st.sampled_from(["voice", "gated", "nothing"]), st.integers(1, 150)), max_size=12))
 def test_the_end_is_said_once_for_each_time_that_voice_ceased(runs: list[tuple[str, int]]) -> None:
     uplink = Uplink(0)

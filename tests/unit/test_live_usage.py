@@ -30,7 +30,7 @@ def report(prompt: int, response: int, **more: Any) -> m.Usage:
 
 
 def test_a_report_is_split_by_kind_and_what_it_does_not_explain_is_kept() -> None:
-    usage = m.Usage(522, 42, 136, 0, 7, 564, {"text": 332, "audio": 165, "document": 3}, {"audio": 42})
+    usage = m.Usage(522, 42, 136, 7, 564, {"text": 332, "audio": 165, "document": 3}, {"audio": 42})
     tokens = tokens_of(usage)
     assert tokens.taken == {"text": 332, "audio": 165, "other": 25, "tool": 7}
     assert tokens.given == {"audio": 42, "thoughts": 136}
