@@ -10,6 +10,7 @@ from typing import Any, Final
 from pipeline.config.child import Starter, ask, by_exec
 from pipeline.config.kinds import Field, from_json
 from pipeline.config.known import Known
+from pipeline.package import CODE
 
 IMPORT_S: Final = 30.0
 """Longest wait for all imports of a pipeline; a cold one of every stage takes 2 s on a small machine."""
@@ -63,7 +64,8 @@ def describe_stages(
     answers, ends = ask("pipeline.config.describe", asked, environ, timeout_s, start, python)
     remedy = "move work from the top of the module into `prime` or `start`"
     if python is not None:
-        remedy = f"it needs Python 3.11 or newer with this package: {python} -m pip install voice-pipeline"
+        source = CODE if (CODE / "pyproject.toml").is_file() else "voice-pipeline"
+        remedy = f"it needs Python 3.11 or newer with this package: {python} -m pip install {source}"
     unusable = {name: Unusable(f"importing its module {end}", remedy=remedy) for name, end in ends.items()}
     if known is not None:
         known.keep({(name, uses[name]): answer for name, answer in answers.items()})
