@@ -18,6 +18,8 @@ from pipeline.supervisor.client import NoAnswer, ask
 WAIT_S = 90.0
 """For a gap in the conversation, a slow import, the trial."""
 SETTLED = ("done", "taken back", "given up")
+GONE_S = 5.0
+"""A pipeline that somebody starts again after it was killed is back by then."""
 
 
 def configuration(run_dir: Path, sets: Sequence[str] = ()) -> Pipeline | None:
@@ -43,8 +45,15 @@ def configuration(run_dir: Path, sets: Sequence[str] = ()) -> Pipeline | None:
 
 def outcome(run_dir: Path, name: str) -> str:
     """What a swap came to, as soon as it is known; empty if that took too long."""
-    until = time.monotonic() + WAIT_S
+    process, until = places.holder(run_dir), time.monotonic() + WAIT_S
+    held = time.monotonic()
     while time.monotonic() < until:
+        now, holder = time.monotonic(), places.holder(run_dir)
+        held = held if holder is None else now
+        if holder not in (None, 0, process):
+            return "taken back: the pipeline was started anew meanwhile, as its configuration says"
+        if now - held > GONE_S:
+            return "taken back: the pipeline has ended, and its configuration does not know of it"
         try:
             said = str(ask(run_dir, "status")["stages"].get(name, {}).get("swap", ""))
         except (NoAnswer, KeyError):

@@ -49,4 +49,7 @@ def run(args: argparse.Namespace) -> int:
         return running.FAILED
     said = changing.outcome(run_dir, args.stage)
     print(f"{args.stage}: {said or 'not done yet; see `voice-pipeline status`'}")
-    return 0 if said == "done" else running.FAILED
+    if said != "done":
+        return running.FAILED
+    print("until the pipeline is started anew; to keep it, write it into the configuration", file=sys.stderr)
+    return 0
