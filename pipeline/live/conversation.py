@@ -1,7 +1,6 @@
 """The conversation: what happens on the bus and on the line goes in, what is to be done comes out. No I/O, no clock.
 
-It brings everything to the part that it concerns. What one part decides is written there; what needs several of them
-is in course.py.
+It brings everything to the part that it concerns, which decides; what needs several of them is in course.py.
 """
 
 from __future__ import annotations
@@ -268,11 +267,13 @@ class Conversation:
         """One value of a message of the service."""
         if isinstance(value, m.Usage):
             return self._course.counted(value)
+        if isinstance(value, m.Garbled):
+            return [Note("a message without sense", {"fault": value.fault, "so_far": value.so_far}, "warning")]
         if self._stay.left:
             return []
         self._last_ns = now_ns
         self._tending.sign(now_ns)
-        self.told = self.told or not isinstance(value, m.Handle | m.GoAway | m.Usage)
+        self.told = self.told or not isinstance(value, m.Handle | m.GoAway)
         turns, course = self.turns, self._course
         match value:
             case m.Speech():

@@ -30,7 +30,7 @@ from pipeline.live.access import hidden
 from pipeline.live.effects import Send, SendContext, SendImage, SendText, SendToolResult
 from pipeline.live.failures import Failure, LineFailed
 from pipeline.live.fields import explain, explain_word
-from pipeline.live.messages import Incoming
+from pipeline.live.messages import Garbled, Incoming
 from pipeline.live.parse import incoming
 from pipeline.live.service import Target
 from pipeline.live.setup import leaves_turns_to_the_service, takes_history_first
@@ -215,9 +215,7 @@ class Line:
         self.frames_text = False
         """Turns are ours to detect: a text, too, needs an activity around it, or nothing answers it."""
         self._in_activity = False
-        self.garbled = 0
-        """Messages that the SDK could not make sense of; the line lives on."""
-        self.last_garbled = ""
+        self._garbled = 0
 
     async def receive(self) -> AsyncIterator[tuple[Incoming, ...]]:
         """Every message of the service, turn after turn. Ends by LineFailed only."""
@@ -236,8 +234,9 @@ class Line:
             except OSError as error:
                 raise LineFailed(failures.of_error(error, self._where)) from error
             except (TypeError, ValueError, AttributeError) as error:  # unknown keys alone, a list, no JSON: read on
-                self.garbled += 1
-                self.last_garbled = f"{type(error).__name__}: {error}"
+                self._garbled += 1
+                if not self._garbled & (self._garbled - 1):  # said at 1, 2, 4, 8, …: it may be every message
+                    yield (Garbled(type(error).__name__, self._garbled),)
 
     async def send_audio(self, pcm: bytes) -> None:
         """Voice: s16le mono, 16 kHz."""

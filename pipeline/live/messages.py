@@ -128,6 +128,16 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Garbled:
+    """A message that nobody here can make sense of. The line lives on."""
+
+    fault: str
+    """Of which kind; never its words, which may be a person's."""
+    so_far: int
+    """On this line."""
+
+
+@dataclass(frozen=True, slots=True)
 class GoAway:
     """The service ends the connection in `left_s` seconds."""
 
@@ -158,6 +168,7 @@ Incoming = (
     | Grounding
     | VoiceActivity
     | Usage
+    | Garbled
     | GoAway
     | Handle
 )
