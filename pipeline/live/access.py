@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipeline.live.failures import CALM_S, RARE_S, Failure, LineFailed
-from pipeline.live.service import KEYS, NO_KEY, Service, Target, target, uses_vertex
+from pipeline.live.failures import CALM_S, Failure, LineFailed
+from pipeline.live.service import KEYS, Service, Target, target, uses_vertex
 
 COMMAND_S = 10.0
 """How long a command may take to print a token."""
@@ -117,10 +117,8 @@ class Credentials:
         for name, path in (("token_file", access.token_file), ("key_file", access.key_file)):
             if path is not None:
                 return fit(_read(self._folder / path, name), name), f"{name}: {self._folder / path}"
-        for name in KEYS:
-            if key := self._environ.get(name, "").strip():
-                return fit(key, name), name
-        raise LineFailed(Failure("key", NO_KEY, "set one of them and start again", wait_cap_s=RARE_S))
+        name = next(each for each in KEYS if self._environ.get(each, "").strip())  # else `service.target` had raised
+        return fit(self._environ[name], name), name
 
     async def _printed(self, command: Sequence[str]) -> str:
         name = f"token_command: {Path(command[0]).name}"

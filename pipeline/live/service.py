@@ -19,8 +19,8 @@ SIMULATOR_FILE = "simulator.json"
 
 NO_KEY = "neither GOOGLE_API_KEY nor GEMINI_API_KEY is set"
 GIVE_KEY = (
-    "write `service: auto` and `key_file: FILE`, a file with your key in it, under `session`, then `voice-pipeline "
-    "reload`; or start again with `service: auto` and GOOGLE_API_KEY set"
+    "write `key_file: FILE`, a file with your key in it, under `session`, then `voice-pipeline reload`; or start again "
+    "with GOOGLE_API_KEY set"
 )
 
 
@@ -61,7 +61,7 @@ def standing_in(service: Service, environ: Mapping[str, str]) -> tuple[str, str]
         return "", ""
     if has_key(environ):
         return STANDS_IN, "a key is set: write `service: auto` under `session`, then `voice-pipeline reload`"
-    return f"{STANDS_IN}: {NO_KEY}", GIVE_KEY
+    return f"{STANDS_IN}: {NO_KEY}", f"see that `service` under `session` is `auto`; {GIVE_KEY}"
 
 
 def target(service: Service, environ: Mapping[str, str], run_dir: Path, *, said: bool = False) -> Target:
@@ -70,7 +70,7 @@ def target(service: Service, environ: Mapping[str, str], run_dir: Path, *, said:
         return _simulator(run_dir / SIMULATOR_FILE)
     vertex = service == "vertex" or (uses_vertex(environ) and not said)
     if not vertex and not said and not has_key(environ):
-        raise LineFailed(Failure("key", NO_KEY, "set one of them and start again", wait_cap_s=RARE_S))
+        raise LineFailed(Failure("key", NO_KEY, GIVE_KEY, wait_cap_s=RARE_S))
     url = environ.get("GOOGLE_VERTEX_BASE_URL" if vertex else "GOOGLE_GEMINI_BASE_URL", "")
     usual = "aiplatform.googleapis.com" if vertex else "generativelanguage.googleapis.com"
     return Target(service, url.split("://")[-1].strip("/") or usual)

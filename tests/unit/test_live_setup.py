@@ -162,7 +162,7 @@ def test_whoever_hears_the_simulator_is_told_exactly_what_to_do() -> None:
     assert standing_in("gemini", {}) == ("", "")
     words, remedy = standing_in("simulator", {})
     assert "neither GOOGLE_API_KEY nor GEMINI_API_KEY is set" in words
-    for what in ("service: auto", "key_file", "GOOGLE_API_KEY", "reload"):
+    for what in ("`auto`", "key_file", "GOOGLE_API_KEY", "reload"):
         assert what in remedy
     assert "GOOGLE_API_KEY" not in "".join(standing_in("simulator", {"GOOGLE_API_KEY": "k"}))
     [told, _, state] = News("simulator", "", (words, remedy)).up(0, resumed=False)
