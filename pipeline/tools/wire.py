@@ -2,18 +2,18 @@
 
 JSON and not pickle: nothing that a person's code says can become code here.
 
-| to a worker | holds |
-|---|---|
-| first | what to load |
-| `call` | `id`, `function` (index) or `server` and `name`, `args` |
-| `drop` | `id`: nobody waits for it; `late`: its deadline has passed |
+| to a worker | its value | beside it |
+|---|---|---|
+| the first message | | what to load, and its bounds |
+| `call` | id | `function` (index), or `server` and `name`; `args` |
+| `drop` | id: nobody waits for it | `late`: its deadline has passed |
 
-| from a worker | holds |
-|---|---|
-| `loaded` | `functions`: a declaration or `wrong` for each; once, when all are imported |
-| `offers` | `server`, `tools`, or `wrong`: what a server offers, each time it (re)starts |
-| `answer` | `id` and `result` or `error`, with `traceback` for the log |
-| `dropped` | `id` |
+| from a worker | its value | beside it |
+|---|---|---|
+| `loaded` | a declaration or `wrong` for each function; once, when all are imported | |
+| `offers` | a server | `tools`, or `wrong`: why there are none; each time it (re)starts or changes them |
+| `answer` | id | `result`, or `error`, perhaps with `traceback` for the log |
+| `dropped` | id | |
 """
 
 from __future__ import annotations
