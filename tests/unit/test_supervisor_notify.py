@@ -35,6 +35,15 @@ def heard(manager: socket.socket) -> list[str]:
             return found
 
 
+def test_an_address_without_a_file() -> None:
+    name = f"voice-pipeline-test-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(f"\0{name}")
+        listening.setblocking(False)
+        Notify({"NOTIFY_SOCKET": f"@{name}"}).ready()
+        assert heard(listening) == ["READY=1"]
+
+
 def test_ready_status_stopping_and_a_watchdog_fed_by_progress_alone(manager: socket.socket) -> None:
     now = [100.0]
     environ = {"NOTIFY_SOCKET": str(manager.getsockname()), "WATCHDOG_USEC": "30000000"}

@@ -154,6 +154,8 @@ def test_words(status: int, words: str) -> None:
 def test_reasons_are_what_the_stage_said() -> None:
     gone = Exit(69, 99.0, bye="microphone Jabra is gone: plug it in")
     assert decide(REQUIRED, FRESH, gone, 100.0).reason == "microphone Jabra is gone: plug it in"
+    assert decide(REQUIRED, FRESH, Exit(78, 99.0, bye="tape: no such file"), 100.0).reason == "tape: no such file"
+    assert "exit 78" in decide(REQUIRED, FRESH, Exit(78, 99.0), 100.0).reason
 
 
 def test_crashes_right_after_the_start_are_counted_in_a_row_and_kills_from_outside_are_not() -> None:

@@ -44,6 +44,7 @@ def test_a_flood_of_different_lines_is_limited_and_the_rest_counted() -> None:
     shown = [line for line in said if line.event == "stage said"]
     assert len(shown) == pytest.approx(BURST_LINES + LINES_A_S * 9.9, abs=1)
     assert len(shown) + sum(line.fields.get("lines_dropped", 0) for line in said) == fed
+    assert [line.event for line in said].count("stage says too much") == pytest.approx(10, abs=1), "once a second"
     assert list(voice.tail) == [f"line {fed - TAIL_LINES + n}" for n in range(TAIL_LINES)]
 
 

@@ -159,6 +159,13 @@ def test_a_front_end_that_was_replaced_judges_afresh() -> None:
     assert watch.verdict(12 * S).code == "ok"
 
 
+@pytest.mark.parametrize(("reason", "remedy"), [("killed by SIGKILL", "dmesg"), ("crashed: ValueError", "last words")])
+def test_memory_is_thought_of_where_something_else_ended_a_stage(reason: str, remedy: str) -> None:
+    watch = machine()
+    watch.stage(10 * S, "frontend", "restarting", reason)
+    assert remedy in watch.verdict(12 * S).remedy
+
+
 def test_a_hang_is_named_at_once_for_it_was_silent_before() -> None:
     watch = machine()
     watch.stage(10 * S, "frontend", "restarting", health.hang(health.Pulse(None, 0.0, 0.0), 2.1))
