@@ -229,6 +229,11 @@ class Mouth:
         assert self._feed is not None
         return self._feed.silence(count)
 
+    def fill(self, count: int, now_ns: int) -> Samples:
+        """Silence behind the last frame in hand. What comes now all the same is late: an underrun."""
+        self.reply.ran_dry(now_ns)
+        return self.silence(count)
+
     # -- inside
 
     def _choose(self, now_ns: int) -> JitterBuffer | Prompt | None:

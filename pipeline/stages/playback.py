@@ -170,7 +170,7 @@ class Playback(Stage):
             self._speaker = devices.Speaker(found, give_up=self._hung)
         except devices.DeviceLost as error:
             self._lost(error)
-        self._mouth.open(self._speaker.rate, low=2 * devices.PERIOD)
+        self._mouth.open(self._speaker.rate, low=devices.PERIOD)
         self._queue = DeviceQueue(self._speaker.rate, self._speaker.capacity)
         self._excused = False
         self._warmth.rouse(self.now_ns())
@@ -257,7 +257,7 @@ class Playback(Stage):
             # A device that stands does not start for less than a period.
             frames = np.concatenate((frames, self._mouth.silence(devices.PERIOD - frames.size)))
         elif not frames.size and 0 < self._queue.queued < devices.PERIOD:
-            frames = self._mouth.silence(-self._mouth.given % devices.PERIOD)
+            frames = self._mouth.fill(-self._mouth.given % devices.PERIOD, now_ns)
         if frames.size:
             speaker.write(pcm.to_bytes(frames))
         return again_s
@@ -291,7 +291,6 @@ class Playback(Stage):
         samples = self._prompts.samples(name)
         if samples is None:
             self.log.warning("no such prompt", name=name, there_is=", ".join(self._prompts.names()))
-            self.tell("no_prompt", name=name, there_is=self._prompts.names())
             return
         refused = self._mouth.play(Prompt(name, samples, cause, loop), self.now_ns())
         self.log.info("prompt", name=name, cause=cause, refused=refused)

@@ -31,7 +31,7 @@ class Room:
         self.said: list[tuple[str, dict[str, Any]]] = []
         self.played: list[tuple[Samples, int, int | None, int | None]] = []
         self.mouth = Mouth(self._tell, lambda *block: self.played.append(block), **options)
-        self.mouth.open(RATE, low=2 * PERIOD)
+        self.mouth.open(RATE, low=PERIOD)
         self.sound = np.empty(0, np.int16)
         self._queue = np.empty(0, np.int16)
         self.now = 0
@@ -255,6 +255,22 @@ def test_a_flush_does_not_end_a_prompt() -> None:
     room.renew(2, "interrupted")
     room.run(600)
     assert sum(block.size for block, _, epoch, _ in room.played if epoch is None) == 12_000
+
+
+def test_what_comes_when_silence_was_put_behind_the_last_frame_is_late_and_the_target_grows() -> None:
+    room = Room(jitter_ms=40)
+    sent = tone(0.25)
+    room.answer(1, sent[:1_200])
+    room.run(40)
+    assert room.mouth.fill(160, room.now).size == 160
+    room.mouth.left(room.mouth.given, lambda index: room.now, room.now)
+    room.run(8)
+    room.mouth.push(1, 1_200, sent[1_200:], room.now)
+    room.run(400)
+    (underrun,) = room.events("underrun")
+    assert underrun["at"] == 1_200
+    assert room.mouth.reply.target_ms == 60
+    assert np.array_equal(np.concatenate([samples for samples, *_ in room.played]), sent)
 
 
 def test_minutes_at_once_and_slower_than_real_time_both_come_out_whole() -> None:
