@@ -291,6 +291,7 @@ class Playback(Stage):
         samples = self._prompts.samples(name)
         if samples is None:
             self.log.warning("no such prompt", name=name, there_is=", ".join(self._prompts.names()))
+            self.tell("no_prompt", name=name, there_is=self._prompts.names())
             return
         refused = self._mouth.play(Prompt(name, samples, cause, loop), self.now_ns())
         self.log.info("prompt", name=name, cause=cause, refused=refused)
