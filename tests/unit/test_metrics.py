@@ -27,6 +27,7 @@ def busy() -> Metrics:
         metrics.event("session", "connection", {"up": True, "reason": ""})
         metrics.event("session", "connection", {"up": False, "reason": "closed 1006"})
         metrics.event("session", "connection", {"up": False, "reason": "idle"})
+        metrics.event("session", "connection", {"up": False, "reason": "untriggered"})
         metrics.event("session", "interrupted", {"by": "server"})
         metrics.event("playback", "underrun", {})
         metrics.event("session", "replayed", {"lost_ms": 250})
@@ -81,6 +82,14 @@ def test_what_somebody_invents_fills_no_database() -> None:
     text = metrics.text()
     assert text.count("voice_pipeline_stage_starts_total{") == STAGES
     assert text.count("\n") - before <= 2 * STAGES + 4
+
+
+def test_what_no_price_is_known_of_and_what_can_not_be_counts_nothing() -> None:
+    metrics = busy()
+    before = metrics.text()
+    for body in ({"usd": None}, {"usd": -1.0}, {"in": {"audio": -5, "text": None}, "out": 3}):
+        metrics.event("session", "usage", body)
+    assert metrics.text() == before
 
 
 def test_what_was_said_in_an_earlier_run_is_not_lost_in_this_one() -> None:
