@@ -71,7 +71,8 @@ async def _verify(args: argparse.Namespace) -> int:
     found: dict[str, dict[str, object]] = {}
     async with _service(args) as target:
         bench = Bench(target, args.model, _voice())
-        await (await bench.talk()).close()  # not let in at all: one word about that instead of one each
+        async with bench.talk():
+            pass  # not let in at all: one word about that instead of one each
         begun = time.monotonic()
         for name, trial in chosen.items():
             found[name] = {"believed": (trial.__doc__ or "").strip()} | await _tried(bench, trial)
