@@ -19,6 +19,12 @@ BAD_AT_ONCE = 500
 LATE_NS = 100_000_000
 """A message older than this when read is counted as late."""
 
+AHEAD_NS = 3_600 * 1_000_000_000
+"""A place in the audio so far in the future is none: whoever believed it would take all that comes until then for what
+it has heard already. Not less, because a tape that is replayed faster than it was recorded runs ahead of the clock."""
+PLACED = ("speech_started", "speech_ended", "answered", "barge_in", "audible")
+"""Events whose `t` is a place in the audio."""
+
 Message = tuple[codec.Stamp, Audio | Event]
 
 
@@ -78,6 +84,7 @@ class Consumer:
                 break
             try:
                 stamp, message = codec.unpack(parts)
+                _check_place(message, now_ns + self.offset_ns)
             except codec.Malformed as error:
                 self._refuse(parts, str(error))
                 bad += 1
@@ -125,3 +132,10 @@ class Consumer:
             return
         self._inbox_bytes += len(message.pcm)
         self._inbox.append((stamp, message))
+
+
+def _check_place(message: Audio | Event, now_ns: int) -> None:
+    """Raises codec.Malformed for one that has not come yet."""
+    t = message.t if isinstance(message, Audio) else message.number("t") if message.name in PLACED else None
+    if t is not None and t > now_ns + AHEAD_NS:
+        raise codec.Malformed(f"expected `t` to be over, got one {(t - now_ns) / 1e9:.0f} s ahead of the clock")

@@ -170,6 +170,28 @@ def test_a_flood_of_malformed_messages_is_counted_and_ends_nothing(context: zmq.
     consumer.close(), raw.close()
 
 
+def test_a_place_that_has_not_come_is_refused(context: zmq.Context[Any], endpoint: str) -> None:
+    """A session that believed one block of tomorrow would be deaf until then."""
+    producer = producer_at(context, endpoint)
+    consumer = Consumer(context, endpoint, ["audio.voice", "event.speech_ended", "event.level"])
+    tomorrow_ns = time.monotonic_ns() + 86_400 * 10**9
+    end = time.monotonic() + 5
+    got: list[Message] = []
+    while "level" not in names(got) and time.monotonic() < end:
+        producer.pump()
+        producer.audio(Audio("voice", bytes(640), 16_000, 1, t=tomorrow_ns))
+        producer.event("speech_ended", {"t": tomorrow_ns})
+        producer.event("level", {"t": tomorrow_ns})
+        consumer.drain(time.monotonic_ns())
+        while (entry := consumer.next()) is not None:
+            got.append(entry)
+    assert set(names(got)) == {"level"}, "whose `t` is none of ours"
+    assert "ahead of the clock" in consumer.complaint
+    assert consumer.unreadable["audio.voice"] > 0
+    consumer.close()
+    producer.close()
+
+
 def test_a_tap_cannot_speak(context: zmq.Context[Any], endpoint: str) -> None:
     producer = producer_at(context, endpoint)
     tap: zmq.Socket[bytes] = context.socket(zmq.XSUB)
