@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, ClassVar
 
@@ -132,7 +132,7 @@ class BlackBox(Stage):
                     if number % AT_ONCE == AT_ONCE - 1:
                         yield
             part.replace(path)
-            for old in sorted(self._folder.glob("*.tape"))[: -self.tapes]:
+            for old in oldest_first(self._folder.glob("*.tape"), path)[: -self.tapes]:
                 old.unlink()
         except OSError as error:
             self.log.warning("no tape written", file=str(path), error=error.strerror, next="make room there")
@@ -143,3 +143,8 @@ class BlackBox(Stage):
     def _recorder(self, file: BinaryIO) -> Recorder:
         header = {"version": __version__, "privacy": self.privacy, "monotonic_ns": self.now_ns(), "wall_s": time.time()}
         return Recorder(file, {**header, "patterns": [], "name": Path(self.run_dir).name}, int(self.max_mb * 2e6))
+
+
+def oldest_first(tapes: Iterable[Path], newest: Path) -> list[Path]:
+    """Their names are dates of a clock that may have been set back: what is dated after the newest was before it."""
+    return sorted(tapes, key=lambda tape: (tape.name <= newest.name, tape.name))

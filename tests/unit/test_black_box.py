@@ -83,6 +83,11 @@ def test_the_oldest_tapes_go(monkeypatch: pytest.MonkeyPatch) -> None:
             trial.event("write_tape")
             trial.pass_time(1)
         assert [path.name for path in tapes(trial)] == ["2026-2-asked.tape", "2026-3-asked.tape"]
+        for number in range(2):  # the clock is set back
+            monkeypatch.setattr("time.strftime", lambda _, number=number: f"2025-{number}")
+            trial.event("write_tape")
+            trial.pass_time(1)
+        assert [path.name for path in tapes(trial)] == ["2025-0-asked.tape", "2025-1-asked.tape"]
 
 
 def test_a_place_that_takes_nothing_is_said_and_nothing_else_is_lost() -> None:
