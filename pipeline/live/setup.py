@@ -13,14 +13,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.config.options import OptionError
+from pipeline.live.functions import Declaration
 from pipeline.live.pauses import PAUSE_NS
 
 AS_GIVEN = ("labels", "tools")
 """Fields whose keys are the person's own data: their case is never changed."""
 
-
-Function = Mapping[str, Any]
-"""`name`, `description`, `parameters` (a JSON schema), `blocking`."""
 TurnDetection = Literal["server", "client"]
 DETECTION = "realtime_input_config.automatic_activity_detection"
 _MARGIN_NS = 200_000_000
@@ -74,7 +72,7 @@ def instruction(text: str, file: Path | None) -> str:
 
 
 def config(
-    wanted: Wanted, *, handle: str | None = None, history_first: bool = False, functions: Sequence[Function] = ()
+    wanted: Wanted, *, handle: str | None = None, history_first: bool = False, functions: Sequence[Declaration] = ()
 ) -> dict[str, Any]:
     """The fields of a `LiveConnectConfig`.
 
@@ -157,12 +155,12 @@ def _detection(fields: Mapping[str, Any]) -> Mapping[str, Any]:
     return (fields.get("realtime_input_config") or {}).get("automatic_activity_detection") or {}
 
 
-def declared(functions: Sequence[Function], model: str) -> dict[str, Any]:
+def declared(functions: Sequence[Declaration], model: str) -> dict[str, Any]:
     """The functions as a tool of the SDK. Whether the model waits for one is said only where `model` has a choice."""
     return {"function_declarations": [_function(each, model) for each in functions]}
 
 
-def _function(function: Function, model: str) -> dict[str, Any]:
+def _function(function: Declaration, model: str) -> dict[str, Any]:
     fields: dict[str, Any] = {"name": function["name"], "description": str(function.get("description") or "")}
     if function.get("parameters"):
         fields["parameters_json_schema"] = function["parameters"]

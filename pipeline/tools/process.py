@@ -28,9 +28,6 @@ NOISE_BYTES = 16_384
 POLL_S = 0.2
 """Between two looks whether a worker lives, where the system has no descriptor for that."""
 
-Log = Callable[[str, str], None]
-"""Called with words and a line of a worker's output."""
-
 
 class Process:
     """A worker. `on_message` gets what it says, `on_end` how it ended, once; both on the loop it is `attach`ed to."""
