@@ -23,6 +23,7 @@ from tests.rig.noises import noises
 OUT = ROOT / "bench-results"
 DELAYS_MS = (30, 60, 100, 150)
 HALF_SPEECH = 0.5
+LEGEND = "confirmed: the answer would be cut (here it goes on); restored: a noise"
 RED, GREEN, GREY = (200, 40, 40), (20, 130, 60), (130, 130, 130)
 
 
@@ -119,7 +120,7 @@ def picture(scene: Scene, mic: ac.Samples, title: str) -> None:
             marks.append((second, *words[SpeechStarted]))
     end = 20 * RATE
     rows = [("microphone", mic[:end]), ("voice that goes to the service", scene.voice[:end])]
-    (OUT / "ears-barge-in.png").write_bytes(pictures.waveforms(title, rows, [m for m in marks if m[0] < 20]))
+    (OUT / "ears-barge-in.png").write_bytes(pictures.waveforms(title, LEGEND, rows, [m for m in marks if m[0] < 20]))
 
 
 def onsets(vad: SileroVad, people: int) -> list[Figure]:

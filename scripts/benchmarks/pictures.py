@@ -7,51 +7,73 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.benchmarks.plot import GRID, HEIGHT, INK, LEFT, OURS, RIGHT, TOP, WIDTH, Canvas
+from scripts.benchmarks.canvas import GRID, HEIGHT, INK, LEFT, PALE, SPAN, Canvas, Ink, rows_for, ticks, wide
+from scripts.benchmarks.plot import OURS
 
 Sound = NDArray[np.int16]
-Mark = tuple[float, str, tuple[int, int, int]]
+Mark = tuple[float, str, Ink]
 """Second, word, colour."""
 RATE = 16_000
-SPAN = WIDTH - LEFT - RIGHT
-FLOOR_DB, TOP_DB = -100.0, -20.0
+TOP, BOTTOM = 56, 50
+FLOOR_DB, TOP_DB = -100, -20
+BAR_AT = LEFT + SPAN - 200
+"""Where the scale of a spectrogram's grey begins."""
 
 
-def waveforms(title: str, rows: Sequence[tuple[str, Sound]], marks: Sequence[Mark]) -> bytes:
-    """Sounds of one length, one below the other on one time; each mark is a line through all of them."""
+def waveforms(title: str, legend: str, rows: Sequence[tuple[str, Sound]], marks: Sequence[Mark]) -> bytes:
+    """Sounds of one length and one scale, one below the other on one time; each mark is a line through all of them."""
     canvas = Canvas()
-    canvas.text(LEFT, 8, title)
+    canvas.text(LEFT, 10, title)
+    canvas.text(LEFT, 32, legend, PALE)
     seconds = max(sound.size for _, sound in rows) / RATE
-    height = (HEIGHT - TOP - 40) // len(rows)
+    top = _marks(canvas, marks, seconds)
+    height = (HEIGHT - top - BOTTOM) // len(rows)
+    loudest = max(1_000, *(int(np.abs(sound.astype(int)).max()) for _, sound in rows))
     for number, (name, sound) in enumerate(rows):
-        middle = TOP + number * height + height // 2
-        loudest = max(1000, int(np.abs(sound.astype(int)).max()))
-        columns = np.array_split(sound.astype(float) / loudest * (height / 2 - 8), SPAN)
-        for x, column in enumerate(columns):
+        middle, half = top + number * height + height // 2 + 10, height // 2 - 18
+        for share in (-1, 0, 1):
+            y = middle - share * half
+            canvas.line([(LEFT - 4, y), (LEFT, y)], INK)
+            canvas.text(LEFT - 8, y - 7, f"{100 * share * loudest / 32768:.0f} %", anchor=1.0)
+        for x, column in enumerate(np.array_split(sound.astype(float) / loudest * half, SPAN)):
             if column.size:
                 canvas.line([(LEFT + x, middle - column.max()), (LEFT + x, middle - column.min() + 1)], OURS)
         canvas.text(LEFT, middle - height // 2, name)
-    for number, (second, word, ink) in enumerate(marks):
-        x = LEFT + second / seconds * SPAN
-        canvas.line([(x, TOP), (x, HEIGHT - 40)], ink)
-        canvas.text(min(x + 2, WIDTH - RIGHT - 6 * len(word)), HEIGHT - 38 + 9 * (number % 2), word, ink)
-    _seconds(canvas, seconds)
+    _seconds(canvas, seconds, "height: % of full scale")
     return canvas.png()
 
 
+def _marks(canvas: Canvas, marks: Sequence[Mark], seconds: float) -> int:
+    """Lines and their words, which never touch; where they end."""
+    begins = [(min(LEFT + second / seconds * SPAN, LEFT + SPAN - 4 - wide(word)), word) for second, word, _ in marks]
+    lines = rows_for(begins, 2)
+    for (second, _, ink), line in zip(marks, lines, strict=True):
+        x = LEFT + second / seconds * SPAN
+        canvas.line([(x, TOP + 18 * line), (x, HEIGHT - BOTTOM)], ink)
+    for (_, word, ink), (begin, _), line in zip(marks, begins, lines, strict=True):
+        canvas.text(begin + 4, TOP + 18 * line, word, ink)
+    return TOP + 18 * (max(lines, default=-1) + 1)
+
+
 def spectrograms(title: str, rows: Sequence[tuple[str, Sound]]) -> bytes:
-    """0 to 8 kHz, -100 to -20 dB of full scale from white to dark."""
+    """0 to 8 kHz, -100 to -20 dB of full scale from white to dark, for all rows alike."""
     canvas = Canvas()
-    canvas.text(LEFT, 8, title)
-    height = (HEIGHT - TOP - 20) // len(rows)
+    canvas.text(LEFT, 10, title)
+    height = (HEIGHT - TOP - BOTTOM) // len(rows)
     for number, (name, sound) in enumerate(rows):
-        top = TOP + number * height + 12
-        picture = _spectrum(sound, height - 16)
+        top = TOP + number * height + 4
+        picture = _spectrum(sound, height - 32)
         canvas.pixels[top : top + picture.shape[0], LEFT : LEFT + SPAN] = picture[:, :, None]
-        canvas.text(LEFT, top - 10, name)
-        canvas.text(LEFT - 42, top, "8 kHz")
-        canvas.text(LEFT - 24, top + picture.shape[0] - 8, "0")
-    _seconds(canvas, rows[0][1].size / RATE)
+        canvas.text(LEFT, top - 18, name)
+        for khz in (0, 2, 4, 6, 8):
+            y = top + picture.shape[0] * (1 - khz / 8)
+            canvas.line([(LEFT - 4, y), (LEFT, y)], INK)
+            canvas.text(LEFT - 8, y - 7, f"{khz} kHz", anchor=1.0, size=1 if khz % 4 else 2)
+    for step in range(120):
+        canvas.box(BAR_AT + step, 12, BAR_AT + step + 1, 26, (255 - 235 * step // 119,) * 3)
+    canvas.text(BAR_AT - 6, 12, f"{FLOOR_DB}", PALE, anchor=1.0)
+    canvas.text(BAR_AT + 126, 12, f"{TOP_DB} dB", PALE)
+    _seconds(canvas, rows[0][1].size / RATE, "grey: dB of full scale")
     return canvas.png()
 
 
@@ -65,9 +87,9 @@ def _spectrum(sound: Sound, height: int) -> NDArray[np.uint8]:
     return np.asarray(255 - 235 * share, np.uint8)
 
 
-def _seconds(canvas: Canvas, seconds: float) -> None:
-    step = max(1, round(seconds / 12))
-    for second in range(0, int(seconds) + 1, step):
+def _seconds(canvas: Canvas, seconds: float, height: str) -> None:
+    for second in ticks(0, seconds, 10):
         x = LEFT + second / seconds * SPAN
-        canvas.text(x, HEIGHT - 16, f"{second} s", INK, middle=True)
-        canvas.line([(x, HEIGHT - 20), (x, HEIGHT - 18)], GRID)
+        canvas.line([(x, HEIGHT - BOTTOM), (x, HEIGHT - BOTTOM + 5)], GRID if second % 1 else INK)
+        canvas.text(x, HEIGHT - BOTTOM + 10, f"{second:g}", anchor=0.5)
+    canvas.text(LEFT + SPAN / 2, HEIGHT - 20, f"seconds; {height}", PALE, anchor=0.5)
