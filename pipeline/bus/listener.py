@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import select
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +24,12 @@ from pipeline.bus.sticky import Seen
 LOOK_S = 0.5
 """How often the connection file is looked at: for a pipeline that is not up yet, and for new stages."""
 AT_ONCE = 500
-"""Messages of one stage handed out before the next stage's turn."""
+"""Messages of one stage read before the next stage's turn."""
+ASIDE_S = 0.008
+"""Who listens in steps aside when a block comes, and reads when it has passed through the stages: they are woken by the
+same block, on the same few cores, and what five taps do in that moment each stage waits for."""
+PROMPT_S, PROMPT_EACH_S = 0.05, 1.0
+"""So much of the time it does not, so that there are latencies: of two blocks of each stream a second."""
 
 
 class Heard(NamedTuple):
@@ -35,6 +42,8 @@ class Heard(NamedTuple):
     """Its map, stamp and all; version checked."""
     missed: int
     """Messages of this stage and topic that are missing just before it."""
+    late_ms: float | None
+    """From being sent to being here. None: it came while the listener stood aside, nobody knows when."""
 
 
 class Listener:
@@ -50,6 +59,7 @@ class Listener:
         self._poll = select.poll()
         self._unread: list[ends.Reads] = []
         """Whose turn was over before they were empty: their descriptors may not say so again."""
+        self._batch: deque[Heard] = deque()
         self._gaps = Gaps(time.monotonic_ns())
         self._looked = -LOOK_S
         self.found: Path | None = None
@@ -61,17 +71,30 @@ class Listener:
         for line in self._lines.values():
             line.close()
 
+    @property
+    def more(self) -> bool:
+        """Whether another message is at hand."""
+        return bool(self._batch)
+
     def heard(self, for_s: float = math.inf) -> Iterator[Heard]:
-        """Messages as they come, for so long."""
+        """Messages as they were sent, for so long."""
         until = time.monotonic() + for_s
         while (left_s := until - time.monotonic()) > 0:
+            if self._batch:
+                yield self._batch.popleft()
+                continue
             self._look()
-            for line in self._ready(min(left_s, LOOK_S)):
-                for message in self._read(line):
-                    yield message
-                    if time.monotonic() >= until:
-                        self._unread.append(line)
-                        return
+            self._gather(min(left_s, LOOK_S))
+
+    def _gather(self, wait_s: float) -> None:
+        """What has come by the time that something comes, after `wait_s` at most."""
+        ready, woke_ns = self._ready(wait_s), time.monotonic_ns()
+        aside = (woke_ns / 1e9 + os.getpid() / 7) % PROMPT_EACH_S > PROMPT_S  # not all taps at once
+        if ready and aside:
+            time.sleep(ASIDE_S)
+            ready = [*ready, *(line for line in self._ready(0.0) if line not in ready)]
+        found = [message for line in ready for message in self._read(line, woke_ns if aside else None)]
+        self._batch.extend(sorted(found, key=lambda message: int(message.fields["sent"])))
 
     def _look(self) -> None:
         now = time.monotonic()
@@ -106,7 +129,8 @@ class Listener:
             if line.fileno in announced or line in early or (due.get(line) or now_ns + 1) <= now_ns
         ]  # fmt: skip
 
-    def _read(self, line: ends.Reads) -> Iterator[Heard]:
+    def _read(self, line: ends.Reads, woke_ns: int | None) -> Iterator[Heard]:
+        """`woke_ns`: what was sent by then came then; None: it comes now."""
         for _ in range(AT_ONCE):
             if (parts := line.receive()) is None:
                 return
@@ -119,7 +143,10 @@ class Listener:
                 continue
             missed = self._gaps.missed(stamp, fields)
             if missed is not None:
-                yield Heard(time.monotonic_ns(), stamp.topic, fields, missed)
+                now_ns = time.monotonic_ns()
+                came_ns = now_ns if woke_ns is None else woke_ns
+                late_ms = (came_ns - stamp.sent) / 1e6 if came_ns >= stamp.sent else None
+                yield Heard(now_ns, stamp.topic, fields, missed, late_ms)
         self._unread.append(line)
 
 

@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
             if ear is not None:
                 ear.hear(message)
             line = as_json(message) if args.json else as_text(message, began_ns)
-            print(line, flush=True)
+            print(line, flush=not listener.more)
     except _Unwritable as error:
         print(error, file=sys.stderr)
         return exits.CRASH
@@ -85,10 +85,10 @@ def as_json(message: Heard) -> str:
 
 
 def as_text(message: Heard, began_ns: int) -> str:
-    """One line for a person: seconds since the tap began, how late it came, who, what."""
+    """One line for a person: seconds since the tap began, how late it came where that is known, who, what."""
     fields = message.fields
-    late_ms = max(0.0, (message.ns - fields["sent"]) / 1e6)
-    head = f"{(fields['sent'] - began_ns) / 1e9:9.3f} {late_ms:5.1f} ms  {fields['src']:>10}  {message.topic:<20}"
+    late = f"{message.late_ms:5.1f} ms" if message.late_ms is not None else " " * 8
+    head = f"{(fields['sent'] - began_ns) / 1e9:9.3f} {late}  {fields['src']:>10}  {message.topic:<20}"
     body = fields.get("body")
     if isinstance(body, Mapping):
         return f"{head} " + " ".join(f"{key}={_short(value)}" for key, value in body.items())

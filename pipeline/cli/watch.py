@@ -45,9 +45,9 @@ class Board:
         """A message of the bus."""
         fields = message.fields
         if message.topic.startswith("audio."):
-            if fields.get("replay") is None:
+            if fields.get("replay") is None and message.late_ms is not None:
                 hop = f"{fields['src']}/{message.topic.removeprefix('audio.')}"
-                self._hops.setdefault(hop, deque(maxlen=HOPS)).append((message.ns - fields["sent"]) / 1e6)
+                self._hops.setdefault(hop, deque(maxlen=HOPS)).append(message.late_ms)
             return
         body = fields.get("body")
         if not isinstance(body, dict):

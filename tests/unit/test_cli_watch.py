@@ -14,7 +14,7 @@ pytestmark = pytest.mark.unit
 
 
 def heard(topic: str, ns: int = 2_000_000, **fields: object) -> Heard:
-    return Heard(ns, topic, {"src": "frontend", "sent": 0, **fields}, 0)
+    return Heard(ns, topic, {"src": "frontend", "sent": 0, **fields}, 0, ns / 1e6)
 
 
 def board() -> Board:
