@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -61,10 +62,11 @@ def room(path: Path) -> str:
     return "" if first == "__init__" else first
 
 
-def imports(path: Path, *, types: bool = True) -> Iterator[tuple[int, str]]:
+@cache
+def imports(path: Path, *, types: bool = True) -> list[tuple[int, str]]:
     """(line, dotted name) of every import; without those under TYPE_CHECKING if not `types`."""
     tree = ast.parse(path.read_text("utf-8"))
-    hidden: set[ast.AST] = set()
+    hidden, found = set[ast.AST](), list[tuple[int, str]]()
     if not types:
         for node in ast.walk(tree):
             if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
@@ -73,10 +75,11 @@ def imports(path: Path, *, types: bool = True) -> Iterator[tuple[int, str]]:
         if node in hidden:
             continue
         if isinstance(node, ast.Import):
-            yield from ((node.lineno, alias.name) for alias in node.names)
+            found += [(node.lineno, alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}:{node.lineno}: relative import"
-            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+            found += [(node.lineno, f"{node.module}.{alias.name}") for alias in node.names]
+    return found
 
 
 def rooms_seen(path: Path) -> Iterator[tuple[int, str]]:
