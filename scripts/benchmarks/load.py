@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline.audio.resample import Resampler
 from scripts.benchmarks.figures import Figure
 from scripts.benchmarks.hung import STAGES, Talker
 from scripts.benchmarks.rooms import ROOT, Room
 from scripts.benchmarks.server import Server, audio_message
 from scripts.benchmarks.slots import Slots, sleep_until
 from scripts.benchmarks.stamp import REPLY_BYTES, stamped
+from tests.rig import acoustics as ac
 
+REPLY_RATE = 24_000
 TICKS = os.sysconf("SC_CLK_TCK")
 SECOND_NS = 1_000_000_000
 
@@ -91,9 +95,69 @@ def run(room: Room) -> list[Figure]:
             machine.stop()
         floor_percent, floor_megabytes = _floor(server, home, max(4, seconds // 4))
     return [
+        ears_of_a_talking_machine(room),
         Figure("processor time while streaming", "% of a core", percent, floor_percent, p50=15.0),
         Figure("memory while streaming (PSS)", "MB", megabytes, floor_megabytes, p50=150.0, note=f"MB each: {each}"),
     ]
+
+
+class Reader(threading.Thread):
+    """Has the service read sentences aloud without end, in real time, to whoever is connected."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(daemon=True)
+        self._server, self.over = server, False
+        up = Resampler(ac.RATE, REPLY_RATE)
+        self._speech = up.convert(ac.as_samples(ac.at_level(ac.talk(30, 1), -20))).tobytes()
+
+    def run(self) -> None:
+        """20 ms a message."""
+        at, due_ns = 0, time.monotonic_ns()
+        while not self.over:
+            line = self._server.newest()
+            try:
+                if line is not None:
+                    line.send(audio_message(self._speech[at : at + REPLY_BYTES]))
+            except OSError:
+                time.sleep(0.1)
+            at = (at + REPLY_BYTES) % (len(self._speech) - REPLY_BYTES)
+            due_ns += SECOND_NS // 50
+            sleep_until(due_ns)
+
+
+def cpu_ns(pid: int) -> int:
+    """Processor time of all threads so far; finer than ticks, of which a second has a hundred."""
+    return sum(int(path.read_text().split()[0]) for path in Path(f"/proc/{pid}/task").glob("*/schedstat"))
+
+
+def ears_of_a_talking_machine(room: Room) -> Figure:
+    """The front end's process with echo cancellation, in real time, its machine's voice in the microphone."""
+    seconds, home = room.times(60, 30, 5), room.home("ears")
+    config, sets = str(ROOT / "scripts/benchmarks/kiosk/devices.yaml"), ("aec=webrtc", "self_test=replies")
+    percent: list[float] = []
+    with room.sound() as pulse, Server(home) as server:
+        pulse.pactl("load-module", "module-loopback", "source=speaker.monitor", "sink=mic_feed", "latency_msec=30")
+        with room.machine(home, config, [f"stages.frontend.{word}" for word in sets], server, pulse) as machine:
+            server.wait(check=machine.check)
+            machine.until(lambda: machine.live(*STAGES))
+            reader = Reader(server)
+            reader.start()
+            time.sleep(5.0)
+            machine.pump()
+            pid, silent_s, blocks = machine.processes()["frontend"], 0, len(machine.audio("played"))
+            for _ in range(seconds):
+                before, began = cpu_ns(pid), time.monotonic()
+                time.sleep(1.0)
+                percent.append((cpu_ns(pid) - before) / 1e9 / (time.monotonic() - began) * 100)
+                machine.pump()
+                silent_s += len(machine.audio("played")) - blocks < 25
+                blocks = len(machine.audio("played"))
+            cut = len(machine.events("interrupted"))
+            reader.over = True
+            machine.stop()
+    broken = [f"{silent_s} of {seconds} s without its voice"] if silent_s > seconds // 5 else []
+    note = f"aec webrtc, the echo at the voice's level; a sample is a second; cut {cut} times by itself"
+    return Figure("front end while the machine talks", "% of a core", percent, p50=8.0, note=note, broken=broken)
 
 
 def _floor(server: Server, home: Path, seconds: int) -> tuple[list[float], list[float]]:
