@@ -33,7 +33,7 @@ tap: setup
 	@$(PIPELINE) tap $(ARGS)
 
 doctor: setup
-	@$(PIPELINE) doctor $(CONFIG) $(ARGS)
+	@$(PIPELINE) doctor $(if $(filter-out file,$(origin CONFIG)),$(CONFIG)) $(ARGS)
 
 simulate: setup
 	@$(PIPELINE) simulate $(ARGS)
