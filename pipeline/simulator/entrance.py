@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import secrets
 import ssl
 import weakref
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from pipeline.simulator.script_faults import error_body
 from pipeline.simulator.script_place import ScriptError
 
 FAULTS = "/_faults"
+TOKENS = "/auth_tokens"
+"""Where clients have a short-lived token made. A script with `keys` takes those alone that are among them."""
 _NO_DOOR = "This is the Live API simulator. It serves …GenerativeService.BidiGenerateContent of v1, v1beta, v1alpha.\n"
 
 
@@ -78,6 +81,8 @@ class Entrance:
         place = path.partition("?")[0]
         if place != FAULTS:
             self._note("http", {"method": method, "path": place})
+            if method == "POST" and place.endswith(TOKENS):
+                return _whole(200, json.dumps({"name": f"auth_tokens/{secrets.token_hex(16)}"}) + "\n")
             if find_door(place) is not None:
                 return _whole(426, error_body(426, "FAILED_PRECONDITION", "This needs a WebSocket."))
             if ":" in place.rpartition("/")[2]:

@@ -75,10 +75,11 @@ async def serving(folder: Path, script: str | None = None, **options: Any) -> As
         await server.stop()
 
 
-def client_of(server: Server, url: str, key: str = "any") -> genai.Client:
+def client_of(server: Server, url: str, key: str = "any", version: str | None = None) -> genai.Client:
     context = ssl.create_default_context(cafile=server.cert)
     context.verify_flags |= ssl.VERIFY_X509_STRICT  # the default from Python 3.13 on
-    options = types.HttpOptions(base_url=url, async_client_args={"ssl": context, "close_timeout": 1})
+    args = {"ssl": context, "verify": context, "close_timeout": 1}
+    options = types.HttpOptions(base_url=url, api_version=version, async_client_args=args)
     return genai.Client(api_key=key, http_options=options)
 
 
@@ -249,6 +250,18 @@ faults: [{when: turn, nth: 1, go_away_ms: 3000}]
     left, code, said = asyncio.run(scene())
     assert (left, code) == ("3s", 1008)
     assert said == "remember the lighthouse"
+
+
+def test_a_token_that_was_made_here_opens_a_session(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with serving(tmp_path, "text: [say: Last entry is at five.]\n") as (server, url):
+            token = await client_of(server, url, version="v1alpha").aio.auth_tokens.create(config={"uses": 1})
+            holder = client_of(server, url, str(token.name), "v1alpha")
+            async with holder.aio.live.connect(model=MODEL, config={}) as session:
+                await session.send_realtime_input(text="hello")
+                assert sound(await turn(session))
+
+    asyncio.run(scene())
 
 
 def test_many_sessions_at_once_are_independent(tmp_path: Path) -> None:
