@@ -25,7 +25,7 @@ from google import genai
 from google.genai import errors, live, types
 from pydantic import ValidationError
 
-from pipeline.live import failures, shortcut
+from pipeline.live import failures, names, shortcut
 from pipeline.live.access import hidden
 from pipeline.live.effects import Send, SendContext, SendImage, SendText, SendToolResult
 from pipeline.live.failures import Failure, LineFailed
@@ -142,6 +142,7 @@ async def dial(target: Target, model: str, fields: Mapping[str, Any]) -> Line:
     resuming = bool((fields.get("session_resumption") or {}).get("handle"))
     try:
         async with asyncio.timeout(CONNECT_S):
+            await names.known(target.where)
             config = types.LiveConnectConfig(**fields)
             session = await stack.enter_async_context(_client(target).aio.live.connect(model=model, config=config))
     except Exception as error:
