@@ -31,6 +31,8 @@ AGES = ("for_s", "heard_s", "answered_s")
 """Told with a verdict, and growing since."""
 ASKS = {"/trigger": "trigger", "/visitor_arrived": "visitor_arrived", "/visitor_left": "visitor_left"}
 """POST to these tells the event: push-to-talk, a door's sensor."""
+ASKED = 10
+"""Of them that wait to be told; more are refused."""
 
 
 class Health(Stage):
@@ -95,12 +97,15 @@ class Health(Stage):
             self._server.shutdown()
             self._server.server_close()
 
-    def ask(self, path: str) -> bool:
-        """A POST from HTTP; True if it is one that is known. Called by the server's threads."""
+    def ask(self, path: str) -> tuple[int, str]:
+        """A POST from HTTP; its status, and a line for a person. Called by the server's threads."""
         name = ASKS.get(path)
-        if name is not None and len(self._asked) < 10:
-            self._asked.append(name)
-        return name is not None
+        if name is None:
+            return 404, f"expected one of {', '.join(ASKS)}\n"
+        if len(self._asked) >= ASKED:
+            return 503, "busy: ask again\n"
+        self._asked.append(name)
+        return 202, ""
 
     def verdict_now(self) -> dict[str, Any]:
         """The verdict with its ages as they are now: it is told when it changes."""
@@ -197,10 +202,8 @@ class _Answer(BaseHTTPRequestHandler):
         if not self._allowed():
             return
         stage: Health = self.server.stage  # type: ignore[attr-defined]
-        if stage.ask(self.path):
-            self._send(202, "", "text/plain")
-        else:
-            self._send(404, f"expected one of {', '.join(ASKS)}\n", "text/plain")
+        status, line = stage.ask(self.path)
+        self._send(status, line, "text/plain")
 
     def _allowed(self) -> bool:
         token = self.server.stage.token  # type: ignore[attr-defined]

@@ -111,6 +111,7 @@ def test_a_button_asks_over_http_and_a_web_page_can_not() -> None:
         assert ask("/reboot", "POST")[0] == 404
         trial.pass_time(0.3)
         assert trial.events("trigger") == [{"by": "http"}]
+        assert [ask("/visitor_left", "POST")[0] for _ in range(11)] == [202] * 10 + [503], "what is refused is said so"
 
 
 def test_a_taken_port_is_said_and_tried_again() -> None:
