@@ -96,7 +96,7 @@ def last_words(run_dir: Path) -> str:
         verdict, age_s = json.loads(file.read_text())["verdict"], time.time() - file.stat().st_mtime
     except (OSError, ValueError, KeyError, TypeError):
         return ""
-    return f"its last written state, {age_s:.0f} s ago: {verdict}" if verdict else ""
+    return f"its last written state, {max(0.0, age_s):.0f} s ago: {verdict}" if verdict else ""
 
 
 def of_others() -> str:
