@@ -277,7 +277,9 @@ class ZygoteSpawner:
                 self._lost(kind, str(why))
 
     def _lost(self, kind: str, why: str) -> None:
-        log.warning("fork server lost", server=kind, pid=self._servers[kind].pid, reason=why)
+        pid = self._servers[kind].pid
+        # 0: not heard of yet, what a session was to leave behind that was ended before it came to that
+        (log.warning if pid else log.debug)("fork server lost", server=kind, pid=pid, reason=why)
         self._drop(kind)
         self._reap()
         self._again(kind)
