@@ -25,7 +25,7 @@ class BargeInOptions:
     """How long a sound has to prove that it is speech."""
     confirm_ms: int = 72
     """Certain speech that proves it, within `decide_ms`."""
-    probability: float = 0.6
+    probability: float = 0.65
     """From which a hop counts, by how far it is beyond: a certain one counts in full, and one that is half way to
     certainty half. Two certain hops are speech sooner than five doubtful ones, and a cough is hardly ever certain."""
     fade_ms: int = 5

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from pipeline.audio.near_end import NearEnd
 from pipeline.audio.pcm import Samples
 from pipeline.audio.reference import Reference, position
 from pipeline.audio.resample import GAP_NS, Timed
@@ -74,10 +75,19 @@ class Duplex:
     """Blocks of the microphone in, one stream out; `talk` and `reference` are told what the speaker says by others."""
 
     def __init__(
-        self, canceller: Canceller, talk: Talk, reference: Reference, *, wait_ms: int = 50, always: bool = False
+        self,
+        canceller: Canceller,
+        talk: Talk,
+        reference: Reference,
+        near: NearEnd | None = None,
+        *,
+        wait_ms: int = 50,
+        always: bool = False,
     ) -> None:
-        """`wait_ms`: how long a block waits for what the speaker said meanwhile, which is told 5 to 25 ms late, and
-        `LEAD`. `always`: the canceller also suppresses noise or levels speech, and never rests."""
+        """`near` is told what the canceller works on. `wait_ms`: how long a block waits for what the speaker said
+        meanwhile, which is told 5 to 25 ms late, and `LEAD`. `always`: the canceller also suppresses noise or levels
+        speech, and never rests."""
+        self._near = near
         self._canceller, self._talk, self._reference = canceller, talk, reference
         self._wait_ns, self._always = wait_ms * 1_000_000, always
         self.cancelling = False
@@ -96,6 +106,8 @@ class Duplex:
         """The way from speaker to microphone is another: begin anew. Measured with a delay that changes by 30 ms or
         more: what was learned lets the machine's talk through for 3 s, a new canceller for less than 1, and softer."""
         self._canceller, self._learned = canceller, 0
+        if self._near is not None:
+            self._near.renew()
         self._prime()
 
     @property
@@ -162,6 +174,8 @@ class Duplex:
         raw = np.concatenate((self._past, self._held[:FRAME]))
         played = self._reference.read(self._at + LEAD, FRAME)
         out = _as_samples(self._canceller.cancel(self._held[:FRAME], played))
+        if self._near is not None:
+            self._near.lay(self._t, self._held[:FRAME], played)
         self._learned += bool(np.abs(played).max() > AUDIBLE)
         skipped = min(self._skip, FRAME)
         self._skip -= skipped

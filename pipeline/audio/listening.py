@@ -12,6 +12,7 @@ import numpy as np
 
 from pipeline.audio import pcm
 from pipeline.audio.barge_in import BargeIn, BargeInOptions, Decision
+from pipeline.audio.near_end import NearEnd
 from pipeline.audio.pcm import Samples
 from pipeline.audio.resample import GAP_NS, Timed
 from pipeline.audio.segmenter import Segmenter, SpeechEvent, VadOptions
@@ -63,11 +64,20 @@ class Noise:
 class Listener:
     """Blocks of 16 kHz in, events and decisions out."""
 
-    def __init__(self, vad: Vad, options: VadOptions, barge_in: BargeInOptions, talking: Callable[[int], bool]) -> None:
-        """`talking(t)`: whether the machine sounds at `t` ns. The detector is loaded before the first `push`."""
+    def __init__(
+        self,
+        vad: Vad,
+        options: VadOptions,
+        barge_in: BargeInOptions,
+        talking: Callable[[int], bool],
+        near: NearEnd | None = None,
+    ) -> None:
+        """`talking(t)`: whether the machine sounds at `t` ns. `near`: a second opinion meanwhile. The detector is
+        loaded before the first `push`."""
         self.wary = False
         """The canceller still learns the room."""
         self._vad, self._options, self._talking = vad, options, talking
+        self._near = near
         self._segmenter, self._barge_in = Segmenter(options), BargeIn(barge_in)
         self._hop_ns = vad.hop * _NS // RATE
         self._end_t: int | None = None  # of the newest block
@@ -102,6 +112,9 @@ class Listener:
         dbfs = pcm.level(np.asarray(np.clip(hop - hop.mean(), -32768, 32767), np.int16)).rms_dbfs
         was_open = self._segmenter.open
         talking = self._talking(t)
+        if talking and self._near is not None:
+            beside = self._near.judge(t)  # it learns from each
+            probability = probability if self.wary else max(probability, beside)
         if not (self._goes_on(dbfs) if was_open else self._stands_out(dbfs, probability, talking)):
             probability = min(probability, self._options.stop / 2)
         events = self._segmenter.push(t, self._hop_ns, probability)

@@ -20,6 +20,7 @@ from pipeline.audio.gate import Gate, Why
 from pipeline.audio.hearing import REMEDIES, Hearing, HearingTest
 from pipeline.audio.listening import Listener
 from pipeline.audio.meter import Meter
+from pipeline.audio.near_end import NearEnd
 from pipeline.audio.plugged import Plugged, plugged
 from pipeline.audio.reference import Reference
 from pipeline.audio.resample import Framer, Timed, TimedResampler
@@ -110,7 +111,7 @@ class Frontend(Stage):
         return (lambda: apm.Apm(noise=self.ns, gain=self.agc)) if self.aec == "webrtc" else None
 
     def _load(self) -> None:
-        """Detector and canceller take 6 ms, a wake word 15 more. Plugged ones may take seconds: in the loop that would
+        """Detectors and canceller take 8 ms, a wake word 15 more. Plugged ones may take seconds: in the loop that would
         be a stage that hangs, which is killed, and again."""
         self._vad.load()
         if self._wake is not None:
@@ -122,15 +123,16 @@ class Frontend(Stage):
                 self._canceller = self._new_canceller()
             except apm.NoLibrary as error:
                 self._no_aec = f"no echo cancellation, so deaf while the machine talks: {error}"
+        self._near = NearEnd() if self._canceller is not None and self.vad.use == "silero" else None
 
     def start(self) -> None:
         """Silence so far."""
         self._resampler, self._framer = TimedResampler(RATE), Framer(RATE, BLOCK)
         self._talk, self._reference = Talk(), Reference()
-        self._listener = Listener(self._vad, self.vad, self.barge_in, self._talk.at)
+        self._listener = Listener(self._vad, self.vad, self.barge_in, self._talk.at, self._near)
         self._duplex: Duplex | None = None
         if self._canceller is not None:
-            self._duplex = Duplex(self._canceller, self._talk, self._reference, always=self.ns or self.agc)
+            self._duplex = Duplex(self._canceller, self._talk, self._reference, self._near, always=self.ns or self.agc)
         self._gate = Gate(self.tail_ms)
         self._gates = self._duplex is None and self.aec not in ("server", "none")  # while the machine talks
         self._prompt = self._answering = False  # a prompt sounds; an answer is not over

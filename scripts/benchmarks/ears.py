@@ -3,12 +3,14 @@ and a simulated counter, seeded. Delays are of the audio, not of this machine: t
 
 from __future__ import annotations
 
+import itertools
 import time
 
 import numpy as np
 
 from pipeline.audio.apm import Apm
 from pipeline.audio.barge_in import Duck, Verdict
+from pipeline.audio.near_end import NearEnd
 from pipeline.audio.resample import Resampler
 from pipeline.audio.segmenter import SpeechEnded, SpeechStarted
 from pipeline.audio.vad import SileroVad
@@ -226,8 +228,9 @@ def processor(vad: SileroVad, seconds: int) -> list[Figure]:
     mic, played = ac.as_samples(counter.mic), ac.as_samples(counter.played)
     up = Resampler(RATE, 48_000)
     device = np.concatenate((up.convert(mic), up.drain()))
-    down, apm = Resampler(48_000, RATE), Apm()
-    parts: dict[str, list[float]] = {"resampling": [], "echo cancellation": [], "voice detection": []}
+    down, apm, near = Resampler(48_000, RATE), Apm(), NearEnd()
+    names = ("resampling", "echo cancellation", "voice detection", "voices over the machine's")
+    parts: dict[str, list[float]] = {name: [] for name in names}
     for second in range(seconds - 1):
         part = slice(second * RATE, (second + 1) * RATE)
         began = time.process_time()
@@ -239,9 +242,13 @@ def processor(vad: SileroVad, seconds: int) -> list[Figure]:
         cancelled = time.process_time()
         for begin in range(part.start, part.stop - 511, 512):
             vad.judge(mic[begin : begin + 512])
-        ended = time.process_time()
-        for name, took in zip(parts, (resampled - began, cancelled - resampled, ended - cancelled), strict=True):
-            parts[name].append(100 * took)
+        detected = time.process_time()
+        for begin in range(part.start, part.stop - 511, 512):
+            near.lay(begin * 1_000_000_000 // RATE, mic[begin : begin + 512], played[begin : begin + 512])
+            near.judge(begin * 1_000_000_000 // RATE)
+        times = (began, resampled, cancelled, detected, time.process_time())
+        for name, (before, after) in zip(parts, itertools.pairwise(times), strict=True):
+            parts[name].append(100 * (after - before))
     everything = [sum(row) for row in zip(*parts.values(), strict=True)]
     note = ", ".join(f"{name} {np.median(values):.2f}" for name, values in parts.items())
     return [Figure("signal processing for a second of audio", "% of a core", everything, p50=3.5, note=note)]

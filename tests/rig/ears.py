@@ -12,6 +12,7 @@ from pipeline.audio.barge_in import BargeInOptions, Verdict
 from pipeline.audio.duplex import Duplex
 from pipeline.audio.hearing import Hearing, HearingTest
 from pipeline.audio.listening import Listener
+from pipeline.audio.near_end import NearEnd
 from pipeline.audio.pcm import Samples
 from pipeline.audio.reference import Reference
 from pipeline.audio.resample import Resampler, Timed
@@ -60,8 +61,9 @@ class Ears:
     def __init__(self, vad: Vad, options: VadOptions | None = None) -> None:
         vad.reset()
         self._talk, self._reference = Talk(), Reference()
-        self._duplex = Duplex(Apm(), self._talk, self._reference)
-        self._listener = Listener(vad, options or VadOptions(), BargeInOptions(), self._talk.at)
+        near = NearEnd()
+        self._duplex = Duplex(Apm(), self._talk, self._reference, near)
+        self._listener = Listener(vad, options or VadOptions(), BargeInOptions(), self._talk.at, near)
         self._hearing = HearingTest(self._reference)
         self._up = Resampler(RATE, 24_000)
         self._waiting = np.empty(0, np.int16)  # played, 24 kHz, not told yet

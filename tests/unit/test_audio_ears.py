@@ -46,7 +46,7 @@ def test_a_visitor_who_speaks_over_the_machine_is_heard_and_confirmed(vad: Siler
     for begin, name in people:
         onset = begin + onset_s(ac.person(name))
         first = min((second for second in confirmed if second > onset - 0.2), default=99)
-        assert first - onset <= 0.45
+        assert first - onset <= 0.35
         said = scene.speech(onset, begin + ac.person(name).size / RATE - 0.3)
         assert said.mean() > 0.8
 
