@@ -9,7 +9,7 @@ import zlib
 import numpy as np
 import pytest
 
-from scripts.benchmarks import plot, report
+from scripts.benchmarks import canvas, plot, report
 from scripts.benchmarks.figures import Figure, percentile
 from scripts.benchmarks.slots import BLOCK_NS, Slots
 from scripts.benchmarks.speaker import GAP_SAMPLES, gaps_ms
@@ -87,9 +87,22 @@ def test_a_mask_taken_twice_is_none() -> None:
         assert xor(xor(data, b"\x01\x02\xf3\x04"), b"\x01\x02\xf3\x04") == data
 
 
-def test_a_figure_becomes_a_picture() -> None:
-    data = plot.png(Figure("name ~ of it", "ms", [1.0, 2.0, 3.0], floor=[0.5], p99=4.0))
-    assert data[:8] == b"\x89PNG\r\n\x1a\n"
-    assert struct.unpack("!II", data[16:24]) == (plot.WIDTH, plot.HEIGHT)
-    size = struct.unpack("!I", data[33:37])[0]
-    assert len(zlib.decompress(data[41 : 41 + size])) == plot.HEIGHT * (1 + 3 * plot.WIDTH)
+def pixels(png: bytes) -> np.ndarray:
+    """Of a picture: shape (height, width, 3)."""
+    assert png[:8] == b"\x89PNG\r\n\x1a\n"
+    width, height = struct.unpack("!II", png[16:24])
+    size = struct.unpack("!I", png[33:37])[0]
+    rows = np.frombuffer(zlib.decompress(png[41 : 41 + size]), np.uint8).reshape(height, 1 + 3 * width)
+    return rows[:, 1:].reshape(height, width, 3)
+
+
+@pytest.mark.parametrize("samples", [[1.0, 2.0, 2.0, 3.0], [0.0, 0.0], [0.1, 900.0], [-3.0, 4.0]])
+def test_a_figure_becomes_a_histogram_with_its_floor_and_its_goals(samples: list[float]) -> None:
+    drawn = pixels(plot.png(Figure("name ~ of it", "ms", samples, floor=[0.5, 0.6], p50=3.9, p95=4.0, p99=4.1)))
+    assert drawn.shape == (canvas.HEIGHT, canvas.WIDTH, 3)
+    for ink in (plot.OURS, plot.FLOOR, plot.GOAL):
+        assert (drawn[plot.TOP :] == ink).all(axis=2).any(), ink
+
+
+def test_words_at_nearly_one_place_stand_in_rows_of_their_own() -> None:
+    assert canvas.rows_for([(0, "ab"), (10, "ab"), (20, "ab"), (100, "ab")], 2) == [0, 1, 2, 0]
