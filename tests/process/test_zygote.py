@@ -239,7 +239,10 @@ def test_servers_have_one_thread_and_two_hundred_forks_leak_nothing(nest: Nest) 
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
-def test_a_lost_server_costs_one_start_by_exec_and_is_replaced(nest: Nest, number: signal.Signals) -> None:
+def test_a_lost_server_costs_one_start_by_exec_and_is_replaced(
+    nest: Nest, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.supervisor.zygote_spawner.FORK_S", 60.0)
     loop = Loop()
     nest.forks.attach(loop)
     child = nest.spawn(nest.recipe())
@@ -248,7 +251,7 @@ def test_a_lost_server_costs_one_start_by_exec_and_is_replaced(nest: Nest, numbe
     os.kill(lost, number)
     began = time.monotonic()
     other = nest.spawn(nest.recipe())
-    assert time.monotonic() - began < 2.0, "a start waited for a server that never answers"
+    assert time.monotonic() - began < 30.0, "a start waited for a server that never answers"
     nest.seen()
     assert not forked(other.pid)
     assert child.reap() is None
