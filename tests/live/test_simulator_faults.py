@@ -441,9 +441,11 @@ def test_the_sdk_sees_a_call_repeated_and_cancelled(tmp_path: Path) -> None:
 def test_a_wedged_session_as_the_sdk_sees_it(tmp_path: Path) -> None:
     async def scene() -> None:
         async with serving(tmp_path, "{when: turn, nth: 1, wedged: true}") as place:
+            wedged = asyncio.create_task(turn_by_sdk(place, {}))
+            while not (await place.http("GET", "/_faults"))[1]["moments"].get("turn"):
+                await asyncio.sleep(0.02)
             with pytest.raises(TimeoutError):
-                async with asyncio.timeout(1):
-                    await turn_by_sdk(place, {})
+                await asyncio.wait_for(wedged, 0.5)
             assert (await turn_by_sdk(place, {}))["audio"] == 83_968, "a fresh session is well"
 
     asyncio.run(scene())
