@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.simulator.fault import Freeze, Outage, Pongs
+from pipeline.simulator.fault import Close, Freeze, Outage, Pongs
 from pipeline.simulator.wire import Message
 
 
@@ -14,15 +14,6 @@ class Send:
 
     message: Message
     first: int | None = None
-
-
-@dataclass(frozen=True)
-class Close:
-    """Close the connection; 1006 cuts it without a close frame. `torn`: in the middle of a frame."""
-
-    code: int
-    reason: str
-    torn: bool = False
 
 
 @dataclass(frozen=True)

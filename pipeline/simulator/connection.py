@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 
 from websockets.exceptions import ConnectionClosed
 
-from pipeline.simulator.actions import Action, Close, Note, Raw, Received, Render, Send
+from pipeline.simulator.actions import Action, Note, Raw, Received, Render, Send
 from pipeline.simulator.conversation import Conversation
-from pipeline.simulator.fault import Act, Freeze, Outage, Pongs
+from pipeline.simulator.fault import Act, Close, Freeze, Outage, Pongs
 from pipeline.simulator.journal import Journal
 from pipeline.simulator.refusal import Refused
 from pipeline.simulator.socket import Socket

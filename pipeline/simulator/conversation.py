@@ -3,8 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
-from pipeline.simulator.actions import Action, Close, Note, Raw, Send
-from pipeline.simulator.fault import Act, Freeze, GoAway, Handles, Outage, Pongs, Say, Shut, Silent, Unknown
+from pipeline.simulator.actions import Action, Note, Raw, Send
+from pipeline.simulator.fault import Act, Close, Freeze, GoAway, Handles, Outage, Pongs, Say, Silent, Unknown
 from pipeline.simulator.faults import MS, Faults
 from pipeline.simulator.fields import flag, items, table, text, words
 from pipeline.simulator.interaction import with_status
@@ -217,7 +217,7 @@ class Conversation:
             return
         ends_ms = round(limits.connection_s * 1000)
         if limits.go_away_s is None:
-            self._faults.add(Shut(1011, "Deadline expired before operation could complete."), now_ns + ends_ms * MS)
+            self._faults.add(Close(1011, "Deadline expired before operation could complete."), now_ns + ends_ms * MS)
             return
         lives_ms = min(ends_ms, round(limits.go_away_s * 1000))
         self._faults.add(GoAway(f"{lives_ms / 1000:g}s", lives_ms), now_ns + (ends_ms - lives_ms) * MS)
@@ -251,8 +251,8 @@ class Conversation:
             return
         self._note("fault", act=type(act).__name__, **vars(act))
         match act:
-            case Shut(code=code, reason=reason, torn=torn):
-                self._emit(Close(code, cut(reason), torn))
+            case Close(reason=reason):
+                self._emit(replace(act, reason=cut(reason)))
             case GoAway(time_left=time_left):
                 self._emit(Send({"goAway": {} if time_left is None else {"timeLeft": time_left}}))
             case Say(messages=messages):

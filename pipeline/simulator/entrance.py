@@ -14,7 +14,7 @@ from websockets.http11 import Request, Response
 
 from pipeline.simulator.bad_certificates import BadCertificates
 from pipeline.simulator.door import find_door
-from pipeline.simulator.fault import Act, Http, Outage, Plan, Shut, Silent, Tls
+from pipeline.simulator.fault import Act, Close, Http, Outage, Plan, Silent, Tls
 from pipeline.simulator.script_faults import error_body
 from pipeline.simulator.script_place import ScriptError
 
@@ -63,7 +63,7 @@ class Entrance:
             match act:
                 case Http(status=status, body=body):
                     return _response(status, body)
-                case Shut():
+                case Close():
                     ws.transport.abort()
                     return _response(503, "")  # to nobody; let in, it would count as a connection
                 case Outage():

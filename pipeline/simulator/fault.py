@@ -27,7 +27,7 @@ MOMENTS = {
 
 
 @dataclass(frozen=True)
-class Shut:
+class Close:
     """The connection ends; 1006 cuts it without a close frame. `torn`: in the middle of a frame."""
 
     code: int
@@ -41,7 +41,7 @@ class GoAway:
 
     time_left: str | None
     lives_ms: int | None
-    end: Shut = Shut(1008, "The operation was aborted.")
+    end: Close = Close(1008, "The operation was aborted.")
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class Unknown:
 
 
 Act = (
-    Shut | GoAway | Say | Silent | Freeze | Pongs | Outage | Tls | Http | Wedged | Handles | Answer | ToolOdd | Unknown
+    Close | GoAway | Say | Silent | Freeze | Pongs | Outage | Tls | Http | Wedged | Handles | Answer | ToolOdd | Unknown
 )
 
 

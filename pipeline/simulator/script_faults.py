@@ -12,6 +12,7 @@ from pipeline.simulator.fault import (
     MOMENTS,
     Act,
     Answer,
+    Close,
     Fault,
     Freeze,
     GoAway,
@@ -20,7 +21,6 @@ from pipeline.simulator.fault import (
     Outage,
     Pongs,
     Say,
-    Shut,
     Silent,
     Tls,
     ToolOdd,
@@ -30,23 +30,23 @@ from pipeline.simulator.fault import (
 from pipeline.simulator.script_place import LONGEST_MS, Place
 
 CLOSES = {
-    "quota": Shut(1011, "You exceeded your current quota, please check your plan and billing details."),
-    "internal": Shut(1011, "Internal error encountered."),
-    "unavailable": Shut(1011, "The service is currently unavailable."),
-    "deadline": Shut(1011, "Deadline expired before operation could complete."),
-    "aborted": Shut(1008, "The operation was aborted."),
-    "no_session": Shut(1008, "BidiGenerateContent session not found"),
-    "no_entity": Shut(1008, "Requested entity was not found."),
-    "not_implemented": Shut(1008, "Operation is not implemented, or supported, or enabled."),
-    "invalid": Shut(1007, "Request contains an invalid argument."),
-    "bad_handle": Shut(1007, "Invalid session handle"),
-    "cut": Shut(1006),
-    "torn": Shut(1006, torn=True),
+    "quota": Close(1011, "You exceeded your current quota, please check your plan and billing details."),
+    "internal": Close(1011, "Internal error encountered."),
+    "unavailable": Close(1011, "The service is currently unavailable."),
+    "deadline": Close(1011, "Deadline expired before operation could complete."),
+    "aborted": Close(1008, "The operation was aborted."),
+    "no_session": Close(1008, "BidiGenerateContent session not found"),
+    "no_entity": Close(1008, "Requested entity was not found."),
+    "not_implemented": Close(1008, "Operation is not implemented, or supported, or enabled."),
+    "invalid": Close(1007, "Request contains an invalid argument."),
+    "bad_handle": Close(1007, "Invalid session handle"),
+    "cut": Close(1006),
+    "torn": Close(1006, torn=True),
 }
 """Ends with the words that users have reported of the service."""
 
 ONLY_AT: dict[type[Act], str] = {Tls: "dial", Http: "dial", Answer: "turn", ToolOdd: "tool"}
-AT_DIAL = (Tls, Http, Silent, Shut, Outage)
+AT_DIAL = (Tls, Http, Silent, Close, Outage)
 _STATUS_WORDS = {
     401: ("UNAUTHENTICATED", "Request had invalid authentication credentials."),
     403: ("PERMISSION_DENIED", "The caller does not have permission"),
@@ -70,7 +70,7 @@ def read_fault(place: Place) -> Fault:
         raise found[acts[0]].wrong("at `when: dial` there is no connection yet: use tls, http, silent, close or outage")
     if when != ONLY_AT.get(type(act), when):
         raise found[acts[0]].wrong(f"goes with `when: {ONLY_AT[type(act)]}` only, not with `when: {when}`")
-    if at_dial and isinstance(act, Shut) and act.code != 1006:
+    if at_dial and isinstance(act, Close) and act.code != 1006:
         raise found[acts[0]].wrong("a close code needs a WebSocket: use `when: connect`, or `close: cut`")
     first, last = _numbers(found["nth"]) if "nth" in found else (1, None)
     return Fault(
@@ -99,7 +99,7 @@ def _span(place: Place) -> tuple[int, int]:
     return ends[0], ends[1]
 
 
-def read_close(place: Place) -> Shut:
+def read_close(place: Place) -> Close:
     """An end: one of `CLOSES` by name, or code and reason. Raises `ScriptError`."""
     if isinstance(place.node, yaml.ScalarNode):
         return CLOSES[place.one_of(tuple(CLOSES))]
@@ -111,7 +111,7 @@ def read_close(place: Place) -> Shut:
     code = found["code"].whole(1000, 4999)
     if code in (1004, 1005, 1015) or 1016 <= code < 3000:
         raise found["code"].wrong("no server can send this code; 1000-1003, 1006-1014 and 3000-4999 can be used")
-    return Shut(code, found["reason"].text() if "reason" in found else "")
+    return Close(code, found["reason"].text() if "reason" in found else "")
 
 
 def _go_away_ms(place: Place) -> GoAway:

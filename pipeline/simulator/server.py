@@ -18,7 +18,7 @@ from pipeline.simulator.connection import Connection
 from pipeline.simulator.conversation import Conversation
 from pipeline.simulator.door import Door, admit, find_door
 from pipeline.simulator.entrance import Entrance
-from pipeline.simulator.fault import Act, Freeze, Outage, Shut
+from pipeline.simulator.fault import Act, Close, Freeze, Outage
 from pipeline.simulator.journal import Journal
 from pipeline.simulator.life import Life
 from pipeline.simulator.port import HOST, Port
@@ -126,7 +126,7 @@ class Server:
     def _begin_outage(self, outage: Outage) -> None:
         silent = outage.how == "silent"
         for connection in tuple(self._connections):
-            connection.strike(Freeze(outage.ms) if silent else Shut(1006))
+            connection.strike(Freeze(outage.ms) if silent else Close(1006))
         self._port.away(outage.ms / 1000, silent=silent)
 
     async def _serve(self, ws: ServerConnection) -> None:

@@ -6,8 +6,9 @@ import wave
 from pathlib import Path
 from typing import Any
 
-from pipeline.simulator.actions import Action, Close, Note, Received, Render, Send
+from pipeline.simulator.actions import Action, Note, Received, Render, Send
 from pipeline.simulator.conversation import Conversation
+from pipeline.simulator.fault import Close
 from pipeline.simulator.life import Life
 from pipeline.simulator.script_file import load_script
 from pipeline.simulator.speech import Voice, joined

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.simulator.actions import Close
+from pipeline.simulator.fault import Close
 from pipeline.simulator.life import Life
 from tests.rig.live_client import SCRIPT, VOICE, Client, script_life, sentence
 

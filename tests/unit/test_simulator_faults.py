@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.simulator.actions import Close
-from pipeline.simulator.fault import Fault, Plan, Shut, Silent
+from pipeline.simulator.fault import Close, Fault, Plan, Silent
 from pipeline.simulator.script_file import load_script, read_faults
 from pipeline.simulator.script_place import ScriptError
 from tests.rig.live_client import MS, SCRIPT, Client, script_life, sentence
@@ -48,7 +47,7 @@ def test_a_wrong_fault_is_named_by_line_and_key(tmp_path: Path, fault: str, word
 
 def test_faults_posted_to_a_running_server_are_read_alike() -> None:
     (fault,) = read_faults('{"when": "answer", "nth": "2-", "close": {"code": 1011}}', Path("POST /_faults"))
-    assert fault == Fault("answer", Shut(1011), first=2, last=None)
+    assert fault == Fault("answer", Close(1011), first=2, last=None)
     with pytest.raises(ScriptError, match=r"POST /_faults:2: wehn: unknown key; did you mean `when`\?"):
         read_faults("- {when: now, close: cut}\n- {wehn: now}", Path("POST /_faults"))
     with pytest.raises(ScriptError, match="is empty"):

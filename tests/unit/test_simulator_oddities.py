@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.simulator.actions import Close
+from pipeline.simulator.fault import Close
 from pipeline.simulator.life import Life
 from pipeline.simulator.script_file import load_script
 from pipeline.simulator.unknown import NEW_FIELD

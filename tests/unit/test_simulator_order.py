@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.simulator.actions import Close
+from pipeline.simulator.fault import Close
 from pipeline.simulator.life import Life
 from pipeline.simulator.memory import HANDLE_LIFE_S, HANDLES_KEPT, Handles, Memory, Session
 from pipeline.simulator.refusal import Refused

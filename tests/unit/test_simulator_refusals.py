@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.simulator.actions import Close
 from pipeline.simulator.conversation import SETUP_DEADLINE_NS
+from pipeline.simulator.fault import Close
 from pipeline.simulator.life import Life
 from pipeline.simulator.script_file import load_script
 from tests.rig.live_client import MODEL, MS, SCRIPT, Client, script_life

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.simulator.clips import FOLDER, RATE, clip, decode, table
-from pipeline.simulator.fault import MOMENTS, GoAway, Shut
+from pipeline.simulator.fault import MOMENTS, Close, GoAway
 from pipeline.simulator.memory import Memory
 from pipeline.simulator.replies import for_speech, for_text
 from pipeline.simulator.script import Call, Limits, fill, fill_all
@@ -102,7 +102,7 @@ def test_the_example_faults_in_the_built_in_script_can_be_switched_on(tmp_path: 
     at = text.index("# faults:")
     lines = [line.removeprefix("# ") for line in text[at:].splitlines()]
     script = load_script(write(tmp_path, text[:at] + "\n".join(lines)))
-    assert script.faults[0].act == Shut(1011, "Internal error encountered.")
+    assert script.faults[0].act == Close(1011, "Internal error encountered.")
     assert script.faults[1].act == GoAway("50s", 50_000)
 
 
