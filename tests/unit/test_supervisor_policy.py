@@ -79,10 +79,12 @@ def test_world_is_never_counted_however_often() -> None:
     assert replace(history, world_ended=None) == FRESH
 
 
-def crash_for_ever(rules: Rules, times: int, *, systemd: bool = False, live_s: float = 0.0) -> list[Action]:
+def crash_for_ever(
+    rules: Rules, times: int, *, systemd: bool = False, live_s: float = 0.0, status: int = 1
+) -> list[Action]:
     history, now, actions = FRESH, 1000.0, []
     for _ in range(times):
-        action = decide(rules, history, replace(CRASH, live_s=live_s), now, under_systemd=systemd)
+        action = decide(rules, history, replace(CRASH, status=status, live_s=live_s), now, under_systemd=systemd)
         actions.append(action)
         history, now = action.history, now + action.after_s + live_s + 0.2
     return actions
@@ -99,9 +101,21 @@ def test_backoff_varies_by_a_fifth(dice: float, share: float) -> None:
     assert backoff_s(10**9, dice) == pytest.approx(30 * share, rel=1e-3)
 
 
-def test_thirty_seconds_live_make_the_next_crash_the_first() -> None:
-    assert {action.after_s for action in crash_for_ever(REQUIRED, 20, live_s=30.0)} == {0.0}
-    assert crash_for_ever(OPTIONAL, 20, live_s=29.0)[-1].after_s > 0
+def test_five_seconds_live_make_the_next_crash_the_first() -> None:
+    assert {action.after_s for action in crash_for_ever(REQUIRED, 20, live_s=5.0)} == {0.0}
+    assert crash_for_ever(OPTIONAL, 20, live_s=4.9)[-1].after_s > 0
+
+
+@pytest.mark.parametrize("status", [1, -signal.SIGKILL, -signal.SIGSEGV])
+def test_a_stage_that_is_ended_every_eight_seconds_is_back_at_once_each_time(status: int) -> None:
+    actions = crash_for_ever(REQUIRED, 200, live_s=8.0, status=status)
+    assert {(action.kind, action.after_s) for action in actions} == {("start", 0.0)}
+
+
+def test_whoever_is_killed_again_and_again_by_somebody_else_is_back_within_two_seconds_for_ever() -> None:
+    actions = crash_for_ever(REQUIRED, 200, status=-signal.SIGKILL)
+    assert {action.kind for action in actions} == {"start"}
+    assert max(action.after_s for action in actions) == 2.0
 
 
 def test_what_a_stage_worked_is_no_wait_any_more() -> None:
