@@ -60,7 +60,7 @@ def test_a_second_interrupt_kills_at_once(home: Path) -> None:
         began = time.monotonic()
         run.process.send_signal(signal.SIGINT)
         assert run.wait() == 130
-        assert time.monotonic() - began < 1.0
+        assert time.monotonic() - began < 1.9, "less than the grace of one of them"
         assert all(gone(pid, 0) for pid in pids.values())
 
 
