@@ -68,8 +68,9 @@ class LinearCanceller:
         change = np.fft.irfft(step * self._played.conj() * left, axis=1)
         change[:, BLOCK:] = 0  # a filter of BLOCK samples, not a circular one of two
         self._filter += np.fft.rfft(change, axis=1)
+        rest = np.maximum(1 - step * played / 2, 0)  # by rounding it may be below, and an error below 0 is one for ever
         keep = KEEP * KEEP
-        self._error = keep * (1 - step * played / 2) * self._error + (1 - keep) * _power(self._filter)
+        self._error = keep * rest * self._error + (1 - keep) * _power(self._filter)
 
 
 def _power(spectrum: Spectra) -> Floats:

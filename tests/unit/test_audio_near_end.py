@@ -49,6 +49,20 @@ def test_the_linear_filter_takes_most_of_an_echo_out_and_goes_on_after_a_gap() -
         assert power_db(counter.mic[part]) - power_db(left[part]) >= 12
 
 
+def test_the_filter_stays_finite_whatever_it_hears() -> None:
+    canceller, rng = LinearCanceller(), np.random.default_rng(4)
+    square = np.where(np.arange(BLOCK) // 16 % 2, 1.0, -1.0).astype(np.float32)
+    sounds = (square, -square, np.zeros(BLOCK, np.float32), rng.normal(0, 1e-5, BLOCK).astype(np.float32))
+    for _ in range(600):
+        mic, played = rng.integers(4, size=2)
+        left, echo = canceller.cancel(sounds[mic], sounds[played])
+        assert np.isfinite(left).all()
+        assert np.isfinite(echo).all()
+    for _ in range(50):
+        left, _ = canceller.cancel(square, square)
+    assert power_db(left) < -20
+
+
 @pytest.mark.parametrize("delay_ms", [30, 150])
 def test_a_soft_voice_over_the_machine_is_heard_and_the_machine_is_not(delay_ms: float) -> None:
     people = tuple((6.0 + 6 * n, ac.PEOPLE[n]) for n in range(3))
