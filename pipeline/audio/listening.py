@@ -2,6 +2,9 @@
 
 A detector alone takes a murmuring crowd for speech: 4 false starts a minute in babble. A hop opens an utterance only
 if it also stands out of the room by `above_noise_db`: none in 15 minutes, and no voice 10 dB over the crowd is lost.
+With 7 instead of 7.5 dB half an hour of music has 5, with 6.5 it has 15, for 3 ms; to ask less of a certain hop brings
+5 to 30 in babble. Of voices that nothing here was tuned on, 10 dB over a noise, sentences are heard after 60 ms, 19 of
+20 within 160; single words within 240: with a voiceless first sound the detector waits for the vowel behind it.
 """
 
 from __future__ import annotations
