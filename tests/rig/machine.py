@@ -75,6 +75,8 @@ class Machine:
         )
         self.out, self.log = Lines(self.process.stdout), Lines(self.process.stderr)
         self.heard: list[tuple[Stamp, Audio | Event]] = []
+        self._events: dict[str, list[Event]] = {}  # who looks 200 times a second must not go through all that was heard
+        self._live: dict[str, list[Audio]] = {}
         self._context: zmq.Context[Any] = zmq.Context()
         self._taps: dict[str, Consumer] = {}
 
@@ -115,6 +117,13 @@ class Machine:
             tap.drain(time.monotonic_ns())
             while (message := tap.next()) is not None:
                 self.heard.append(message)
+                self._sort(message[1])
+
+    def _sort(self, message: Audio | Event) -> None:
+        if isinstance(message, Event):
+            self._events.setdefault(message.name, []).append(message)
+        elif message.replay is None:
+            self._live.setdefault(message.stream, []).append(message)
 
     def connection(self) -> dict[str, Any]:
         """The connection file, {} before it is there."""
@@ -129,12 +138,12 @@ class Machine:
 
     def events(self, name: str, **fields: Any) -> list[Event]:
         """Events of that name so far whose body has these fields."""
-        found = [m for _, m in self.heard if isinstance(m, Event) and m.name == name]
+        found = self._events.get(name, ())
         return [event for event in found if all(event.body.get(key) == value for key, value in fields.items())]
 
     def audio(self, stream: str) -> list[Audio]:
         """Live blocks of a stream so far."""
-        return [m for _, m in self.heard if isinstance(m, Audio) and m.stream == stream and m.replay is None]
+        return list(self._live.get(stream, ()))
 
     def captions(self, who: str) -> list[str]:
         """Complete captions of one side so far."""
