@@ -188,18 +188,22 @@ class _Sink:
 
 def for_supervisor(
     level: str = "info", file: Path | None = None, cap_mb: float = 5, terminal_level: str = "debug"
-) -> None:
+) -> Queued:
     """Log to stderr (readable if it is a terminal) and, if given, to a capped file. Call once, early.
 
     `terminal_level`: what a terminal shows at least; where the screen shows the conversation, warnings are enough.
     """
     secrets = secrets_in(os.environ)
-    outlets: list[Outlet] = [StreamOutlet(sys.stderr, secrets, terminal_level)]
+    # A writer of its own: stuck in a pipe that nobody reads, the thread would hold the lock of sys.stderr, for which
+    # the interpreter waits when it ends.
+    stderr = open(sys.stderr.fileno(), "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+    outlets: list[Outlet] = [StreamOutlet(stderr, secrets, terminal_level)]
     if file is not None:
         outlets.append(FileOutlet(file, cap_mb, secrets))
     queued = Queued(outlets)
     atexit.register(queued.flush)
     _configure(level, [queued])
+    return queued
 
 
 def early() -> None:

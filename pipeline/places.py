@@ -131,6 +131,14 @@ def make_state(name: str, run: Path, environ: Mapping[str, str] = os.environ) ->
     return State(folder, f"settings are lost at the next reboot ({why}): set STATE_DIRECTORY to a folder of your own")
 
 
+def identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from another that was put in its place; None if nothing is there. Raises OSError."""
+    try:
+        return _identity(os.lstat(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
 class RunLock:
     """The proof that this process owns RUN; holds it until `release` or the end of the process, however it ends."""
 
@@ -161,8 +169,9 @@ class RunLock:
 
     def release(self) -> None:
         """Let the next one in. The file stays: removing it would let two processes lock two files of one name."""
-        with contextlib.suppress(OSError):
-            connection_file(self._run).unlink()
+        if self._file >= 0 and identity(self._run / LOCK) == _identity(os.fstat(self._file)):  # else RUN is another's
+            with contextlib.suppress(OSError):
+                connection_file(self._run).unlink()
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
@@ -238,6 +247,10 @@ def _name(run: Path) -> str:
     except (OSError, ValueError, AttributeError):
         return run.name
     return name if isinstance(name, str) else run.name
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 def _lock(file: int, kind: int) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -61,15 +62,31 @@ def run(args: argparse.Namespace) -> int:
             state = places.make_state(pipeline.name, run_dir)
             shown = "warning" if sys.stdout.isatty() else "debug"  # the screen tells the rest there
             file = pipeline.log.path(state.path)
-            log.for_supervisor(pipeline.log.level, file, pipeline.log.cap_mb, shown)
+            written = log.for_supervisor(pipeline.log.level, file, pipeline.log.cap_mb, shown)
             if file is not None and (unfit := log.unfit(file)):
                 structlog.get_logger().warning("log file unfit, lines are lost", file=str(file), reason=unfit)
             if state.degraded:
                 structlog.get_logger().warning("state directory unfit", reason=state.degraded)
-            return app.run(pipeline, run_dir, state.path, spawner, mark)
+            code = app.run(pipeline, run_dir, state.path, spawner, mark)
+        return anew(pipeline.name, written.flush) if code == app.ANEW else code
     except (ConfigErrors, places.PlaceError, Unfit) as error:
         print(error, file=sys.stderr)
         return IN_USE if isinstance(error, places.AlreadyRunning) else exits.CONFIG
+
+
+def anew(name: str, flush: Callable[[], None]) -> int:
+    """Start this program again, in the same process: what watches it, and whoever waits for it, go on. Returns only
+    if that can't be: 70, for the service manager to do it, and to make what only it can make.
+    """
+    from pipeline import places
+
+    try:
+        places.make_run(places.run_directory(name))
+        flush()
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    except (places.PlaceError, OSError) as error:
+        print(error, file=sys.stderr)
+        return exits.SOFTWARE
 
 
 def with_screen(pipeline: Pipeline) -> Pipeline:

@@ -25,6 +25,7 @@ from pipeline.supervisor.people import People
 from pipeline.supervisor.recipe import Wiring, new_mark
 from pipeline.supervisor.settings import Settings
 from pipeline.supervisor.slot import Slot
+from pipeline.supervisor.standing import LOOK_S, Standing
 from pipeline.supervisor.stopping import OrderedStop
 from pipeline.supervisor.supervisor import Supervisor
 from pipeline.supervisor.watching import Watching
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 ASKS = (signal.SIGUSR1, signal.SIGUSR2)
 """The stacks of everybody on stderr; what the black box holds onto a tape."""
+ANEW = -1
+"""No exit code: the run directory was taken away, and the whole program has to start again."""
 
 log = structlog.get_logger()
 
@@ -47,7 +50,7 @@ def run(
     `mark` tells its processes from everything else; a spawner that started some already gives its own.
 
     0 after an ordered stop or when the conversation is complete, 70 and 78 as `policy` says, 128 + the signal when a
-    second one cut the stop short.
+    second one cut the stop short; ANEW.
     """
     return App(pipeline, run_dir, state_dir, spawner or ExecSpawner(), mark or new_mark()).run()
 
@@ -77,6 +80,9 @@ class App:
         self._supervisor = Supervisor(self.wiring, self.loop, spawner, self._control, self._bus)
         self._people = People(self._supervisor, self.settings, self.status, self.stop)
         self._watching = Watching(self.wiring, self.loop, self._bus, self._supervisor.slots)
+        self._standing = Standing(run_dir)
+        self._lost = ""
+        """What was taken out of the run directory."""
         self._notify = Notify()
         self._ending: OrderedStop | None = None
         self._code: int | None = None
@@ -112,6 +118,7 @@ class App:
             supervisor.open()
             self._watching.open()
             self._notify.ready()
+            self._look_again()
             return loop.run()
         finally:
             self._watching.close()
@@ -145,8 +152,11 @@ class App:
 
     def _stopped(self) -> None:
         code, reason, self._ending = self._code, self._reason, None
-        if code is None:
+        if code is None and not self._lost:
             self._supervisor.start_all()
+            return
+        if code is None:
+            self.loop.finish(ANEW)
             return
         log.info("pipeline stopped", code=code)
         self._supervisor.telling.end(f"{'stopped' if code == OK else f'ended with exit code {code}'}: {reason}")
@@ -166,6 +176,17 @@ class App:
                 other.down_since = other.down_since or now
                 other.restarts += 1
             self._end_all(reason)
+
+    def _look_again(self) -> None:
+        self._lost = self._standing.lost()
+        if not self._lost:
+            self._supervisor.telling.keep_connection()
+            self.loop.after(LOOK_S, self._look_again)
+            return
+        log.error("run directory lost", reason=self._lost, next="the whole pipeline is started anew")
+        self._watching.fault("run directory", self._lost)
+        if self._ending is None:
+            self._end_all(self._lost)
 
     def _person(self, word: Word) -> None:
         self._control.answer(word, **self._people.answer(word))

@@ -70,6 +70,11 @@ class Incidents:
         elif state in UP or reason.startswith(STANDS_IN):
             self._up(now_ns, name)
 
+    def fault(self, now_ns: int, wall_s: float, what: str, cause: str) -> None:
+        """One of neither a stage nor the connection."""
+        self._was_up.add(what)
+        self._down(now_ns, wall_s, what, cause)
+
     def event(self, now_ns: int, wall_s: float, name: str, body: Mapping[str, Any]) -> None:
         """An event of a stage; those that say nothing here are ignored."""
         if name == "connection":

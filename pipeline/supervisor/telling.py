@@ -105,6 +105,12 @@ class Telling:
         """A prompt that a person wants to hear."""
         self._bus.event("play", {"name": prompt, "cause": "command"})
 
+    def keep_connection(self) -> None:
+        """Write the connection file again if somebody has removed it."""
+        if self._connection and not os.path.exists(places.connection_file(self._wiring.run_dir)):
+            self._connection = {}
+            self._write_connection()
+
     def _write_connection(self) -> None:
         connection = report.connection(self._wiring, self._slots.values(), self._verdict)
         if connection == self._connection:

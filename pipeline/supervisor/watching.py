@@ -88,6 +88,10 @@ class Watching:
         self._watch.stage(now_ns, name, state, reason)
         self._incidents.stage(now_ns, time.time(), name, state, reason)
 
+    def fault(self, what: str, cause: str) -> None:
+        """Something of the whole pipeline's that lasts until its end."""
+        self._incidents.fault(time.monotonic_ns(), time.time(), what, cause)
+
     def setting(self, name: str, body: Mapping[str, Any]) -> None:
         """Mute or volume, as it was told."""
         self._watch.event(time.monotonic_ns(), name, body)

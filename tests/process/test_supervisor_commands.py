@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -170,3 +174,62 @@ def test_a_closed_terminal_and_a_full_log_end_in_order(home: Home) -> None:
     process.send_signal(signal.SIGHUP)
     assert process.wait(10) == 0
     assert all(gone(pid, 0) for pid in pids)
+
+
+def status_of(home: Home, done: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """The first `status --json` for which `done` holds."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        answer = home.type("status", "--json", "--name", NAME)
+        if answer.returncode == 0 and done(status := json.loads(answer.stdout)):
+            return dict(status)
+    raise AssertionError(answer)
+
+
+@pytest.mark.parametrize("what", ["", "lock", "control"])
+def test_a_run_directory_that_is_taken_away_is_made_again_with_everything_in_it(home: Home, what: str) -> None:
+    process = home.run(*DEBUG)
+    run_dir = home.folder / "runtime" / "voice-pipeline" / NAME
+    before = status_of(home, lambda status: True)["stages"]["frontend"]["pid"]
+    (shutil.rmtree if run_dir / what == run_dir else os.unlink)(run_dir / what)
+    again = status_of(
+        home, lambda status: status["pipeline"]["state"] == "live" and status["stages"]["frontend"]["pid"] != before
+    )
+    assert again["pipeline"]["pid"] == process.pid, "whoever watches it sees the same process"
+    assert gone(before, 0)
+    assert f"{run_dir / (what or 'lock')} was removed" in home.type("incidents", "--name", NAME).stdout
+    assert home.type("stop", "--name", NAME).returncode == 0
+    assert process.wait(5) == 0
+
+
+def test_a_connection_file_that_is_removed_is_written_again(home: Home) -> None:
+    process = home.run(*DEBUG)
+    file = home.folder / "runtime" / "voice-pipeline" / NAME / "bus.json"
+    file.unlink()
+    deadline = time.monotonic() + 10
+    while not file.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert json.loads(file.read_text())["pid"] == process.pid
+
+
+def test_standard_files_that_are_closed_or_that_nobody_reads_hold_nobody(home: Home) -> None:
+    check = [sys.executable, "-m", "pipeline", "run", str(home.config), *DEBUG]
+    closed = subprocess.Popen(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *check], env=home.environ, cwd=home.folder)
+    home.started.append(closed)
+    status_of(home, lambda status: status["pipeline"]["state"] == "live")
+    assert home.type("stop", "--name", NAME).returncode == 0
+    assert closed.wait(10) == 0
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(write, bytes(4096))
+    os.set_blocking(write, True)
+    unread = subprocess.Popen(check, env=home.environ, cwd=home.folder, stdout=write, stderr=write)
+    home.started.append(unread)
+    status_of(home, lambda status: status["pipeline"]["state"] == "live")
+    unread.terminate()
+    assert unread.wait(10) == 0
+    os.close(read)
+    os.close(write)
