@@ -27,6 +27,7 @@ from pipeline.live.kept import Block
 from pipeline.live.lines import Line, Lines
 from pipeline.live.news import News
 from pipeline.live.opening import Opens
+from pipeline.live.spool import Spool
 from pipeline.live.store import Store
 from pipeline.live.visit import VisitOptions
 
@@ -156,6 +157,8 @@ class Session(Stage):
         self._do(self._news.starting())
         self._do(self._news.store(self._store.fault))
         self._do(self._talk.start(self.now_ns()))
+        self._spool = Spool(self.run_dir)
+        self._spool.restore(self.now_ns(), self._talk)
         self._tick()
 
     async def run(self) -> None:
@@ -187,8 +190,8 @@ class Session(Stage):
         """Voice, live or replayed."""
         if audio.t is not None:
             block = Block(audio.t, audio.pcm, audio.gated)
-            if effects := self._talk.voice(self.now_ns(), block, again=audio.replay is not None):
-                self._do(effects)
+            self._do(self._talk.voice(self.now_ns(), block, again=audio.replay is not None))
+            self._do(self._spool.follow(self._talk, block))
             self._lines.voice_came()
 
     def on_speech_started(self, event: Event) -> None:
@@ -332,6 +335,7 @@ class Session(Stage):
     def _tick(self) -> None:
         self._do(self._talk.tick(self.now_ns()))
         self._store.tick(self._talk.memory)
+        self._do(self._spool.follow(self._talk))
         self._do(self._news.store(self._store.fault))
         if self._talk.uplink.stalled:
             self._lines.voice_came()
