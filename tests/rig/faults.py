@@ -371,7 +371,7 @@ SERVICE = [
           _dial(when="connect", close={"code": 1008, "reason": MODEL}), _service_again),
     Fault("budget spent", "budget used up: .*budget.day_usd", _spent, _reload()),
     Fault("waits for a trigger", "waiting for a trigger.*voice-pipeline trigger$", _nobody_triggers, _reload()),
-    Fault("simulator instead of the service", "simulator instead of service.*GOOGLE_API_KEY",
+    Fault("simulator instead of the service", "simulator instead of service.*a key is set: write `service: auto`",
           _reload(service="simulator", key_file=None), _reload()),
 ]  # fmt: skip
 FAULTS = [*DEVICES, *STAGES, *NETWORK, *SERVICE]
