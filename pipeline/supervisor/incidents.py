@@ -19,6 +19,8 @@ JUDGED_NS: Final = 60_000_000_000
 """So long after its end it is known whether the person was answered; then it is written, answered or not."""
 NEWS_NS: Final = 60_000_000_000
 """What flaps is written when it begins, and again when it ends, once in so long; each time when it is judged."""
+AGAIN_NS: Final = 5_000_000_000
+"""Who speaks after so long a wait, while nothing of theirs is being answered, asks again: they were not answered."""
 CAP_BYTES: Final = 256_000
 
 
@@ -37,6 +39,8 @@ class Incident:
     """Of audio that nobody could replay."""
     answered: bool | None = None
     """Whether what was said around it was answered; None: nobody spoke."""
+    asked_again: bool = False
+    """They had to: no later answer is one to what was said around it."""
     written: Literal["", "begun", "ended"] = ""
     """How far the journal knows of it."""
 
@@ -62,6 +66,10 @@ class Incidents:
         self._written_ns: dict[str, int] = {}
         self._asking = False
         """Somebody has spoken and was not answered yet."""
+        self._spoke_ns = 0
+        """When speech began or ended last."""
+        self._turn: object = None
+        """The one that has begun and not ended; it is as good as a promise."""
 
     def stage(self, now_ns: int, wall_s: float, name: str, state: str, reason: str) -> None:
         """How a stage is, each change."""
@@ -87,14 +95,26 @@ class Incidents:
             if isinstance(lost_ms, int | float) and lost_ms > 0 and (near := self._recent(now_ns)):
                 # what a reader asks for from before anybody listened was never there to be lost
                 near[-1].lost_ms += min(lost_ms, (now_ns - near[-1].began_ns) / 1e6)
-        elif name == "speech_started":
-            self._asking = True
+        else:
+            self._talk(now_ns, name, body)
+
+    def _talk(self, now_ns: int, name: str, body: Mapping[str, Any]) -> None:
+        if name == "speech_started":
+            again = self._asking and self._turn is None and now_ns - self._spoke_ns > AGAIN_NS
             for incident in self._recent(now_ns):
+                incident.asked_again |= again and incident.answered is False
                 incident.answered = bool(incident.answered)
-        elif name == "turn_ended" and body.get("outcome") == "answered":
-            self._asking = False
-            for incident in self._recent(now_ns):
-                incident.answered = True if incident.answered is not None else None
+            self._asking, self._spoke_ns = True, now_ns
+        elif name == "speech_ended":
+            self._spoke_ns = now_ns
+        elif name == "turn_started":
+            self._turn = body.get("turn")
+        elif name == "turn_ended":
+            self._turn = None
+            if body.get("outcome") == "answered":
+                self._asking = False
+                for incident in self._recent(now_ns):
+                    incident.answered = None if incident.answered is None else not incident.asked_again
 
     def finished(self, now_ns: int) -> list[dict[str, Any]]:
         """Records of those that are over and judged; each is given once."""

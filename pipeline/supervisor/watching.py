@@ -35,6 +35,7 @@ HEARD: Final = (
     "speech_ended",
     "speech_started",
     "turn_ended",
+    "turn_started",
     "usage",
 )
 UPLINK: Final = ("frontend", "session")

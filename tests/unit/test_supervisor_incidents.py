@@ -51,6 +51,26 @@ def test_an_incident_that_nobody_noticed_and_one_that_left_a_question_open() -> 
     assert (record["what"], record["answered"]) == ("connection", False)
 
 
+@pytest.mark.parametrize(
+    ("turn_is_open", "wait_s", "answered"), [(False, 15, False), (True, 15, True), (False, 2, True)]
+)
+def test_the_answer_to_a_question_asked_again_is_none_to_the_first(
+    turn_is_open: bool, wait_s: int, answered: bool
+) -> None:
+    seen = Incidents()
+    seen.stage(0, 0.0, "frontend", "live", "")
+    seen.event(1 * S, 1.0, "speech_started", {"t": 1})
+    seen.stage(2 * S, 2.0, "frontend", "restarting", "killed by signal 9")
+    seen.stage(2 * S + 1, 2.0, "frontend", "live", "")
+    seen.event(3 * S, 3.0, "speech_ended", {"t": 3})
+    seen.event(3 * S, 3.0, "turn_started", {"turn": 1, "kind": "speech"})
+    if not turn_is_open:
+        seen.event(4 * S, 4.0, "turn_ended", {"turn": 1, "outcome": "empty"})
+    seen.event((3 + wait_s) * S, 3.0 + wait_s, "speech_started", {"t": 3 + wait_s})
+    seen.event((6 + wait_s) * S, 6.0 + wait_s, "turn_ended", {"turn": 2, "outcome": "answered"})
+    assert [record["answered"] for record in seen.unfinished()] == [answered]
+
+
 def test_a_first_dial_before_the_simulator_listens_is_a_start_and_no_incident() -> None:
     seen = Incidents()
     seen.event(0, 0.0, "connection", {"up": False, "reason": "the simulator has not started"})
