@@ -205,6 +205,8 @@ def test_a_run_directory_that_is_taken_away_is_made_again_with_everything_in_it(
 def test_a_connection_file_that_is_removed_is_written_again(home: Home) -> None:
     process = home.run(*DEBUG)
     file = home.folder / "runtime" / "voice-pipeline" / NAME / "bus.json"
+    status_of(home, lambda status: status["verdict"]["code"] == "ok")
+    time.sleep(0.3)  # a look of the supervisor's: what it writes of its own accord is written
     file.unlink()
     deadline = time.monotonic() + 10
     while not file.exists():
