@@ -332,7 +332,7 @@ class Conversation:
         effects += self._course.changes(stalled, now_ns)
         effects += self._stay.tick(now_ns, playing=playing)
         if self.connected and not playing:
-            effects += self._texts.next()
+            effects += self._texts.tick(now_ns)
         self._course.quiet(now_ns, connected=self.connected)
         if self.uplink.ended_sent and not self._said_end:
             self._said_end, self._last_ns = True, now_ns

@@ -31,6 +31,8 @@ class Course:
         self._mute_turns = 0
         self._cut: int | None = None
         """The turn whose answer was cut by the loss of its line, and is to be gone on with."""
+        self.left_playing: OpenTurn | None = None
+        """A turn that was answered whole when the session before this one died, until playback shows that it lives."""
 
     # The service
 
@@ -145,8 +147,9 @@ class Course:
             return
         words = self._parts.transcript.whole(turn.id) if turn.generated else ("", "")
         covered = self._covered.get(turn.id) if turn.generated else None
+        reported = turn.spoke_ns is not None and self._parts.downlink.heard_once
         self._parts.memory.open_turn = OpenTurn(
-            turn.id, turn.kind, turn.text, turn.speech_ended_t, turn.generated, covered, *words
+            turn.id, turn.kind, turn.text, turn.speech_ended_t, turn.generated, covered, *words, reported
         )
 
     def generated(self, now_ns: int) -> list[Effect]:
@@ -164,6 +167,7 @@ class Course:
                 parts.uplink.presume(kept.speech_ended_t)
             return []
         parts.memory.open_turn, parts.memory.answered_turn = None, kept.id
+        self.left_playing = kept if kept.reported else None
         effects: list[Effect] = []
         said = (
             (Said(kept.id, "person", kept.person), kept.kind == "speech"),

@@ -40,6 +40,8 @@ class OpenTurn:
     person: str = ""
     machine: str = ""
     """What both said, once it is generated."""
+    reported: bool = False
+    """It has sound, and playback reports what is heard: if it reports nothing to whoever follows, it has died too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -287,6 +287,26 @@ def test_an_answer_that_was_whole_when_the_session_died_is_not_given_again() -> 
     assert place is not None
     assert place >= end, "the question is not asked again"
     assert after.told("flush") == [], "what plays, plays on"
+    after.hears(1, 26_400)
+    after.wait(5)
+    assert after.told("turn_started") == [], "playback lives and plays it"
+
+
+def test_an_answer_whose_playback_died_with_the_session_is_asked_for_again() -> None:
+    talk = Talk()
+    talk.up()
+    talk.asks()
+    talk.says(m.PersonSaid("one", True), m.MachineSaid("a long answer"), SECOND)
+    talk.hears(1, 2_400)
+    talk.says(*[SECOND] * 4, m.GenerationComplete())
+    after = Talk(talk.killed())
+    after.up()
+    after.done.clear()
+    after.wait(5)
+    (again,) = [effect.text for effect in sent(after.done) if isinstance(effect, fx.SendText)]
+    assert '"one"' in again
+    assert '"a long answer"' in again
+    assert [body["kind"] for body in after.told("turn_started")] == ["text"]
 
 
 def test_a_session_that_comes_back_after_the_visit_knows_nothing_of_it() -> None:
