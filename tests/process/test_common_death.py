@@ -23,6 +23,8 @@ SETS = (
 )
 """The person is silent for 6 s after each start: what is answered before that was said before the deaths."""
 
+LONG = "We are open every day from ten in the morning until six in the evening, and the last entry is at five."
+
 
 @pytest.fixture
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -53,3 +55,18 @@ def test_a_question_is_answered_though_the_pipeline_is_started_anew_at_its_end(h
         machine.process.wait(20)
     with Machine(home, "demo.yaml", SETS) as machine:
         answered_before_they_speak_again(machine)
+
+
+@pytest.mark.parametrize("speed", [1, 8])
+def test_an_answer_is_given_again_though_all_stages_die_while_it_plays(home: Path, speed: int) -> None:
+    """At eight times the speed of speech all of it has come when they die."""
+    (script := home / "script.yaml").write_text(f"version: 1\nspeed: {speed}\nspoken:\n  - say: {LONG}\n")
+    with Machine(home, "demo.yaml", [*SETS, f"stages.simulator.script={script}"]) as machine:
+        machine.until(lambda: machine.events("audible"))
+        machine.until(lambda: any(event.body["at"] > 24_000 for event in machine.events("heard")))
+        assert not machine.events("turn_ended")
+        for pid in [machine.processes()[stage] for stage in STAGES]:
+            os.kill(pid, signal.SIGKILL)
+        machine.until(lambda: len(machine.events("audible")) > 1)
+        machine.until(lambda: machine.events("turn_ended", outcome="answered"))
+        assert len({event.body["t"] for event in machine.events("speech_started")}) <= 1
