@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from pipeline import exits
+from pipeline import exits, proxies
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +29,10 @@ def run(args: argparse.Namespace) -> int:
         rehearse(pipeline)
     except ConfigErrors as error:
         print(error, file=sys.stderr)
+        return exits.CONFIG
+    wrong = proxies.unfit() if any(table.name == "session" for table in pipeline.stages) else None
+    if wrong is not None:
+        print("; ".join(wrong), file=sys.stderr)
         return exits.CONFIG
     for warning in pipeline.warnings:
         print(f"warning: {warning}", file=sys.stderr)

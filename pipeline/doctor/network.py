@@ -15,7 +15,9 @@ from email.utils import parsedate_to_datetime
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from pipeline import proxies
 from pipeline.doctor.findings import Finding
+from pipeline.proxies import Proxy
 
 PATIENCE_S = 5.0
 PORTAL = "http://connectivitycheck.gstatic.com/generate_204"
@@ -32,8 +34,10 @@ def check(url: str, environ: Mapping[str, str], portal: str = PORTAL) -> list[Fi
     host, port = parts.hostname or "", parts.port or 443
     cafile = environ.get("SSL_CERT_FILE") or None
     near = host in ("localhost", "127.0.0.1", "::1")
-    proxy = proxy_for(host, environ)
-    findings = [] if near else [dns(host, proxy), *proxies(proxy), captive(portal)]
+    if wrong := proxies.unfit(environ):
+        return [Finding("proxy", "bad", *wrong)]
+    proxy = proxies.on_the_way(host, environ)
+    findings = [*reached(proxy)] if near else [dns(host, proxy), *reached(proxy), captive(portal)]
     tls, date = encrypted(host, port, proxy, cafile)
     findings.append(tls)
     if not near:
@@ -41,20 +45,7 @@ def check(url: str, environ: Mapping[str, str], portal: str = PORTAL) -> list[Fi
     return findings
 
 
-def proxy_for(host: str, environ: Mapping[str, str]) -> str:
-    """The proxy that the environment names for https to `host`, "" for none."""
-    with contextlib.suppress(ValueError, TypeError):
-        if urllib.request.proxy_bypass_environment(host, _proxies(environ)):  # type: ignore[attr-defined]
-            return ""
-    return _proxies(environ).get("https", "")
-
-
-def _proxies(environ: Mapping[str, str]) -> dict[str, str]:
-    names = {name.lower(): value for name, value in environ.items() if value}
-    return {kind: names[f"{kind}_proxy"] for kind in ("https", "http", "no") if f"{kind}_proxy" in names}
-
-
-def dns(host: str, proxy: str = "") -> Finding:
+def dns(host: str, proxy: Proxy | None = None) -> Finding:
     """Whether the name is known here."""
     began = time.monotonic()
     found = _within(lambda: socket.getaddrinfo(host, 443, type=socket.SOCK_STREAM))
@@ -67,17 +58,15 @@ def dns(host: str, proxy: str = "") -> Finding:
     return Finding("dns", "bad", f"{host}: {why}", "connect the network; check the name server (resolvectl status)")
 
 
-def proxies(proxy: str) -> list[Finding]:
+def reached(proxy: Proxy | None) -> list[Finding]:
     """Whether the proxy that is set takes connections."""
-    if not proxy:
+    if proxy is None:
         return []
-    parts = urlsplit(proxy if "//" in proxy else f"http://{proxy}")
-    where = f"{parts.hostname}:{parts.port or 80}"
     try:
-        socket.create_connection((parts.hostname or "", parts.port or 80), PATIENCE_S).close()
-    except (OSError, ValueError) as error:
-        return [Finding("proxy", "bad", f"{where}: {error}", "correct or unset HTTPS_PROXY")]
-    return [Finding("proxy", "ok", f"{where} takes connections")]
+        socket.create_connection(proxy.place, PATIENCE_S).close()
+    except OSError as error:
+        return [Finding("proxy", "bad", f"{proxy}: {error}", f"correct or unset {proxy.variable}")]
+    return [Finding("proxy", "ok", f"{proxy} takes connections")]
 
 
 def captive(url: str) -> Finding:
@@ -104,18 +93,15 @@ def captive(url: str) -> Finding:
     return Finding("portal", "bad", f"a portal answers for the internet (HTTP {code}{to})", remedy)
 
 
-def encrypted(host: str, port: int, proxy: str, cafile: str | None) -> tuple[Finding, str]:
+def encrypted(host: str, port: int, proxy: Proxy | None, cafile: str | None) -> tuple[Finding, str]:
     """Whether the service's certificate is good here, and its `Date` for the clock ("" if it gave none)."""
     try:
         context = ssl.create_default_context(cafile=cafile)
     except (OSError, ssl.SSLError) as error:
         return Finding("tls", "bad", f"SSL_CERT_FILE {cafile}: {error}", "correct or unset SSL_CERT_FILE"), ""
-    parts = urlsplit(proxy if "//" in proxy or not proxy else f"http://{proxy}")
     try:
         if proxy:
-            line = http.client.HTTPSConnection(
-                parts.hostname or "", parts.port or 80, timeout=PATIENCE_S, context=context
-            )
+            line = http.client.HTTPSConnection(*proxy.place, timeout=PATIENCE_S, context=context)
             line.set_tunnel(host, port)
         else:
             line = http.client.HTTPSConnection(host, port, timeout=PATIENCE_S, context=context)
@@ -125,6 +111,9 @@ def encrypted(host: str, port: int, proxy: str, cafile: str | None) -> tuple[Fin
     except ssl.SSLCertVerificationError as error:
         return _certificate(error, host), ""
     except (OSError, ValueError, http.client.HTTPException) as error:
+        if proxy:
+            remedy = f"correct or unset {proxy.variable}, or see to the proxy"
+            return Finding("tls", "bad", f"{host}:{port} through {proxy}: {error}", remedy), ""
         remedy = "open port 443 to it in the firewall, or set HTTPS_PROXY"
         return Finding("tls", "bad", f"{host}:{port}: {error}", remedy), ""
     date = ""

@@ -14,6 +14,8 @@ import ssl
 from dataclasses import dataclass, replace
 from datetime import date
 
+from pipeline.proxies import Proxy
+
 LIVE_MODELS = (
     "gemini-3.8-live",
     "gemini-3.8-live-extended-thinking",
@@ -184,6 +186,14 @@ def of_error(error: BaseException, where: str, today: date | None = None) -> Fai
         None,
         CALM_S,
     )
+
+
+def of_proxied(error: BaseException, where: str, proxy: Proxy) -> Failure:
+    """As `of_error`, of a line through a proxy: it is that which refuses, or can't be found."""
+    if not isinstance(error, OSError) or isinstance(error, ssl.SSLError):
+        return of_error(error, where)
+    remedy = f"correct or unset {proxy.variable}, or see to the proxy"
+    return replace(of_error(error, str(proxy)), kind="proxy", remedy=remedy)
 
 
 def _of_certificate(error: ssl.SSLCertVerificationError, where: str, today: date) -> Failure:

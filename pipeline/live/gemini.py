@@ -25,6 +25,7 @@ from google import genai
 from google.genai import errors, live, types
 from pydantic import ValidationError
 
+from pipeline import proxies
 from pipeline.live import failures, names, shortcut
 from pipeline.live.access import hidden
 from pipeline.live.effects import Send, SendContext, SendImage, SendText, SendToolResult
@@ -78,7 +79,8 @@ def warm_up() -> None:
         '{"toolCall":{"functionCalls":[{"id":"1","name":"f","args":{}}]},"sessionResumptionUpdate":{"newHandle":"h"}}',
         '{"serverContent":{"turnComplete":true}}',
     )
-    client = genai.Client(api_key="none", vertexai=False)
+    straight = types.HttpOptions(client_args={"trust_env": False}, async_client_args={"trust_env": False})
+    client = genai.Client(api_key="none", vertexai=False, http_options=straight)
     session = live.AsyncSession(client._api_client, shortcut.Nobody(samples))  # type: ignore[arg-type]
     asyncio.run(_rehearse(Line(session, contextlib.AsyncExitStack(), "nobody"), len(samples)))
 
@@ -140,6 +142,8 @@ async def dial(target: Target, model: str, fields: Mapping[str, Any]) -> Line:
     """Connect and set a session up, within CONNECT_S. Raises LineFailed."""
     stack = contextlib.AsyncExitStack()
     resuming = bool((fields.get("session_resumption") or {}).get("handle"))
+    if wrong := proxies.unfit():
+        raise LineFailed(Failure("proxy", *wrong, wait_cap_s=failures.RARE_S))
     try:
         async with asyncio.timeout(CONNECT_S):
             await names.known(target.where)
@@ -182,7 +186,8 @@ def _of_dialling(error: Exception, target: Target, model: str, resuming: bool) -
     if isinstance(error, ValueError) and not isinstance(error, UnicodeError | ssl.SSLError | websockets.InvalidURI):
         return Failure("configuration", f"the SDK refuses this session: {error}", "check the fields under `live`",
                        fatal=True)  # fmt: skip
-    return failures.of_error(error, target.where)
+    proxy = proxies.on_the_way(target.where.rpartition(":")[0]) if target.service != "simulator" else None
+    return failures.of_error(error, target.where) if proxy is None else failures.of_proxied(error, target.where, proxy)
 
 
 def _of_api_error(error: errors.APIError, model: str = "", resuming: bool = False) -> Failure:

@@ -19,11 +19,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from pipeline import proxies
 from pipeline.cli import doctor
 from pipeline.doctor import network, places, running
 from pipeline.doctor.findings import Finding, worst
+from pipeline.proxies import Proxy
 
 pytestmark = pytest.mark.unit
+
+DEAD_PROXY = Proxy("HTTPS_PROXY", "http://127.0.0.1:1")
 
 
 @contextmanager
@@ -117,21 +121,33 @@ def test_a_bad_certificate_has_its_own_remedy(days: float, trusted: bool, remedy
 
 def test_a_proxy_is_found_bypassed_and_tried() -> None:
     environ = {"https_proxy": "http://10.0.0.1:3128", "NO_PROXY": "example.com"}
-    assert network.proxy_for("service.net", environ) == "http://10.0.0.1:3128"
-    assert network.proxy_for("example.com", environ) == ""
-    (found,) = network.proxies("http://127.0.0.1:1")
+    assert proxies.on_the_way("service.net", environ) == Proxy("https_proxy", "http://10.0.0.1:3128")
+    assert proxies.on_the_way("example.com", environ) is None
+    (found,) = network.reached(DEAD_PROXY)
     assert (found.grade, found.remedy) == ("bad", "correct or unset HTTPS_PROXY")
+    assert found.words.startswith("the proxy 127.0.0.1:1 (HTTPS_PROXY): ")
+    found, _ = network.encrypted("service.net", 443, DEAD_PROXY, None)
+    assert "service.net:443 through the proxy 127.0.0.1:1 (HTTPS_PROXY)" in found.words
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "https_proxy", "ALL_PROXY"])
+def test_a_proxy_that_cannot_be_read_is_named_by_its_variable_and_never_shown(variable: str) -> None:
+    (found,) = network.check("https://service.net", {variable: "rubbish:secret::/"})
+    assert (found.grade, found.remedy) == ("bad", f"correct or unset {variable}: http://HOST:PORT")
+    assert variable in found.words
+    assert "secret" not in str(found)
+    assert proxies.unfit({variable: "somewhere.net:3128"}) is None
 
 
 def test_a_name_that_nobody_knows() -> None:
     assert network.dns("no-such-host.invalid").grade == "bad"
-    assert network.dns("no-such-host.invalid", proxy="http://p:1").grade == "ok", "the proxy resolves it"
+    assert network.dns("no-such-host.invalid", proxy=DEAD_PROXY).grade == "ok", "the proxy resolves it"
 
 
 def test_nothing_listens(tmp_path: Path) -> None:
-    found, _ = network.encrypted("127.0.0.1", 1, "", None)
+    found, _ = network.encrypted("127.0.0.1", 1, None, None)
     assert (found.grade, "127.0.0.1:1" in found.words) == ("bad", True)
-    found, _ = network.encrypted("127.0.0.1", 1, "", str(tmp_path / "none.pem"))
+    found, _ = network.encrypted("127.0.0.1", 1, None, str(tmp_path / "none.pem"))
     assert "SSL_CERT_FILE" in found.words
 
 

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "pipeline"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-FLOOR = {"exits", "log", "package", "pids", "places", "states"}
+FLOOR = {"exits", "log", "package", "pids", "places", "proxies", "states"}
 BELOW = {
     "__main__": {"cli"},
     "cli": {"", "doctor", "supervisor", "stages", "simulator", "config", "audio", "bus", "live", "stage"},
