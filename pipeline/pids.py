@@ -1,4 +1,4 @@
-"""Processes by their numbers: what the system knows of one, and whose child an orphan becomes."""
+"""Processes by their numbers: what the system knows of one, whose child an orphan becomes, and in which boot."""
 
 from __future__ import annotations
 
@@ -48,6 +48,15 @@ def environ_of(pid: int) -> set[bytes]:
     with contextlib.suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:
         return set(file.read().split(b"\0"))
     return set()
+
+
+def boot_id() -> str:
+    """What tells this start of the machine from every other; "" if it can't be known, as where no /proc is mounted."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
 
 
 def become_subreaper() -> None:

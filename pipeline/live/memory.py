@@ -135,8 +135,8 @@ class Memory:
         self.handle, self.handle_turn, self.handle_for = None, 0, ""
 
     def void_times(self, boot_id: str) -> None:
-        """The machine was started anew: places in time mean nothing any more."""
-        if boot_id != self.boot_id:
+        """The machine was started anew, or may have been ("": nobody knows): places in time mean nothing any more."""
+        if not boot_id or boot_id != self.boot_id:
             self.boot_id, self.answered_t, self.active_ns, self.open_turn = boot_id, None, None, None
             self.texts, self.told = [], []
 

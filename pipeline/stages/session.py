@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pipeline import Audio, Event, Stage
+from pipeline import Audio, Event, Stage, pids
 from pipeline.config.kinds import Range
 from pipeline.config.options import OptionError
 from pipeline.config.service import choose
@@ -126,7 +126,7 @@ class Session(Stage):
         """Take up what a session before this one left behind."""
         self._store = Store(self.state_dir, self.visit.retention)
         memory = self._store.load()
-        memory.void_times(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+        memory.void_times(pids.boot_id())
         budget = Budget(memory, self.budget, self.model, local_day)
         self._talk = Conversation(
             memory,

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from pipeline import Event, Stage, __version__
+from pipeline import Event, Stage, __version__, pids
 from pipeline.bus.privacy import Privacy, keep
 from pipeline.config.options import OptionError
 from pipeline.log import secrets_in
@@ -25,7 +25,6 @@ WARN_S = 60.0
 """Between two warnings that a collector takes nothing."""
 FLUSH_S = 2.0
 EXTRA = "needs the OpenTelemetry SDK; pip install 'voice-pipeline[otel]'"
-BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Tracing(Stage):
@@ -66,7 +65,7 @@ class Tracing(Stage):
 
     def start(self) -> None:
         """Nothing is known yet."""
-        run = BOOT.read_text()[:8] if BOOT.exists() else ""
+        run = pids.boot_id()[:8]
         self._secrets = secrets_in(os.environ)
         self._in_order = InOrder()
         self._traces = Traces(Path(self.run_dir).name, run, words=self.privacy != "no_words")

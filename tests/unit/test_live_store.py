@@ -444,6 +444,10 @@ def test_times_of_another_boot_mean_nothing() -> None:
     assert kept.answered_t == 123
     kept.void_times("c")
     assert (kept.answered_t, kept.active_ns, kept.open_turn, kept.boot_id) == (None, None, None, "c")
+    for _ in range(2):
+        kept.answered_t = 5
+        kept.void_times("")
+        assert kept.answered_t is None, "nobody can tell which boot this is"
     assert kept.epoch == 7
 
 
