@@ -266,7 +266,8 @@ class Watch:
         if full := self._disk("simulator"):  # it can't say where it is: no network helps
             return Found("disk_full", full.removesuffix(f"; {ROOM}"), ROOM)
         if self._dials_ns is not None and now_ns - self._dials_ns > DIAL_S * _NS:
-            return Found("service_unreachable", f"{self._states['session'][1]} for more than {DIAL_S:g} s")
+            doing = self._states["session"][1] or "it says nothing of its line"
+            return Found("service_unreachable", f"{doing} for more than {DIAL_S:g} s")
         if self._connection and not self._connection.get("up"):
             return self._of_no_line(self._connection)
         if not self._connection and "session" in self._states:

@@ -204,6 +204,8 @@ def test_a_new_session_whose_line_does_not_come() -> None:
     watch.stage(10 * S, "session", "waiting", "connecting to gemini")
     assert watch.verdict(13 * S).code == "ok", "a line that is changed in a second is no news"
     assert watch.verdict(15 * S).words == "service unreachable: connecting to gemini for more than 4 s"
+    watch.stage(15 * S, "session", "waiting", "")
+    assert watch.verdict(15 * S).words == "service unreachable: it says nothing of its line for more than 4 s"
     watch.event(16 * S, "connection", {"up": True, "service": "gemini"})
     assert watch.verdict(16 * S).code == "ok"
 
