@@ -29,7 +29,9 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except (OSError, ValueError):
+        except (OSError, ValueError) as error:
+            if stream is sys.stdout and isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+                code = code or 1  # a disk that is full: what was asked for is not there
             # The interpreter would try again when it ends, and make 120 of the exit code.
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     sys.exit(code)  # type: ignore[arg-type]

@@ -39,7 +39,8 @@ def configuration(run_dir: Path, sets: Sequence[str] = ()) -> Pipeline | None:
     try:
         return with_screen(load(connection["config"], [*connection["sets"], *sets], environ))
     except ConfigErrors as error:
-        print(error, file=sys.stderr)
+        for line in str(error).splitlines():  # what was typed here was no `--set`
+            print(line.removeprefix("--set: "), file=sys.stderr)
         return None
 
 

@@ -149,8 +149,9 @@ def wait_for(args: argparse.Namespace) -> Callable[[], Path | None]:
         try:
             run_dir = find(args)
         except NotFound as error:
-            if str(error) != said:
-                said = str(error)
+            words = "".join(letter for letter in str(error) if not letter.isdigit())  # for how long is no other word
+            if words != said:
+                said = words
                 print(f"waiting: {error}", file=sys.stderr)
             return None
         said = ""

@@ -115,6 +115,16 @@ def test_a_pipeline_from_its_start_to_its_stop(home: Home) -> None:
     assert home.type("status", *this).returncode == 1
 
 
+def test_a_word_that_is_refused_is_not_said_to_be_a_set_and_a_full_disk_is_no_success(home: Home) -> None:
+    home.run(*DEBUG)
+    refused = home.type("swap", "frontend", "--use", "nosuch:X", "--name", NAME)
+    assert refused.returncode == 78
+    assert refused.stderr.startswith("stages.frontend")
+    with open("/dev/full", "w") as full:
+        argv = [sys.executable, "-m", "pipeline", "check", str(home.config)]
+        assert subprocess.run(argv, env=home.environ, cwd=home.folder, stdout=full, timeout=30).returncode == 1
+
+
 def test_a_second_run_refuses_and_names_the_first(home: Home) -> None:
     process = home.run(*DEBUG)
     second = home.type("run", str(home.config))

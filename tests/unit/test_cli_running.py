@@ -39,6 +39,23 @@ def test_none_or_several(monkeypatch: pytest.MonkeyPatch, names: list[str], name
         found(monkeypatch, names, name)
 
 
+def test_who_waits_is_told_once_and_not_each_second(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seconds = iter(range(100))
+
+    def not_found(_: argparse.Namespace) -> Path:
+        raise running.NotFound(f"kiosk does not run, for {running.duration(next(seconds))}: stopped")
+
+    monkeypatch.setattr(running, "find", not_found)
+    look = running.wait_for(argparse.Namespace(run=None, name=None))
+    assert {look() for _ in range(70)} == {None}
+    assert capsys.readouterr().err.splitlines() == [
+        "waiting: kiosk does not run, for 0 s: stopped",
+        "waiting: kiosk does not run, for 1 min 0 s: stopped",
+    ]
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"), [(3.9, "3 s"), (61, "1 min 1 s"), (7322, "2 h 2 min"), (90_000, "1 d 1 h")]
 )
