@@ -19,6 +19,8 @@ from pipeline.live.kept import Block
 FILE = "unanswered.voice"
 LARGEST_BYTES = 2_000_000
 """Twice what is kept in memory; a file that has grown over it is written anew with that."""
+POISONED = 2
+"""After so many crashes the session is not given it again."""
 _HEAD = struct.Struct("<q?I")
 """t, gated, bytes of s16le that follow."""
 
@@ -48,9 +50,10 @@ class Spool:
             blocks.append(Block(t, raw[at - length : at], gated))
         return blocks
 
-    def restore(self, now_ns: int, talk: Conversation) -> None:
-        """Give `talk`, which has just begun, the voice that the session before it was not answered."""
-        if _owes_speech(talk):
+    def restore(self, now_ns: int, talk: Conversation, crashes: int = 0) -> None:
+        """Give `talk`, which has just begun, the voice that the session before it was not answered. `crashes` in a row
+        before it: that voice may be what ends it each time."""
+        if _owes_speech(talk) and crashes < POISONED:
             for block in self.load():
                 talk.voice(now_ns, block, again=True)
 

@@ -158,7 +158,7 @@ class Session(Stage):
         self._do(self._news.store(self._store.fault))
         self._do(self._talk.start(self.now_ns()))
         self._spool = Spool(self.run_dir)
-        self._spool.restore(self.now_ns(), self._talk)
+        self._spool.restore(self.now_ns(), self._talk, self.brief.crashes)
         self._tick()
 
     async def run(self) -> None:

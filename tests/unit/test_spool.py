@@ -37,6 +37,10 @@ def test_voice_is_held_while_an_answer_is_owed_and_given_to_whoever_follows(tmp_
     after.start(21 * BLOCK_NS)
     next_spool.restore(21 * BLOCK_NS, after)
     assert after.kept.since(None) == talk.kept.since(None)
+    spared = Conversation(talk.memory)
+    spared.start(21 * BLOCK_NS)
+    Spool(tmp_path).restore(21 * BLOCK_NS, spared, crashes=2)
+    assert spared.kept.since(None) == [], "it may be what ended them"
     assert after.voice_place() == 21 * BLOCK_NS, "from there on the frontend is asked"
 
 
