@@ -17,6 +17,7 @@ from pathlib import Path
 
 from pipeline.live.failures import CALM_S, Failure, LineFailed
 from pipeline.live.service import KEYS, Service, Target, target, uses_vertex
+from pipeline.log import HIDDEN, SECRET_LENGTH
 
 COMMAND_S = 10.0
 """How long a command may take to print a token."""
@@ -173,8 +174,8 @@ def fit(text: str, source: str) -> str:
 
 
 def hidden(text: str, key: str) -> str:
-    """`text` without the key, should it stand there."""
-    return text.replace(key, "***") if key else text
+    """`text` without the key, should it stand there. One of a few letters is none, and stands in every word."""
+    return text.replace(key, HIDDEN) if len(key) >= SECRET_LENGTH else text
 
 
 def _read(path: Path, name: str) -> str:

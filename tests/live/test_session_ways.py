@@ -82,7 +82,7 @@ async def dial(target: Target) -> gemini.Line:
 def test_a_token_goes_its_own_way_and_a_key_the_usual_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
         async with service(tmp_path, monkeypatch) as (_, came):
-            plain = Target("gemini", "here", key="k", key_from="GOOGLE_API_KEY")
+            plain = Target("gemini", "127.0.0.1", key="k", key_from="GOOGLE_API_KEY")
             for target in (plain, replace(plain, key=SECRET, api_version="v1alpha")):
                 line = await dial(target)
                 await line.close()
@@ -99,7 +99,7 @@ def test_a_key_that_is_repeated_in_a_refusal_is_taken_out(tmp_path: Path, monkey
     async def scenario() -> None:
         async with service(tmp_path, monkeypatch, closes=f"API key not valid: {SECRET}") as _:
             with pytest.raises(LineFailed) as caught:
-                await dial(Target("gemini", "here", key=SECRET, key_from="token_command", api_version="v1alpha"))
+                await dial(Target("gemini", "127.0.0.1", key=SECRET, key_from="token_command", api_version="v1alpha"))
             assert caught.value.failure.kind == "key"
             assert "check token_command" in str(caught.value)
             assert SECRET not in str(caught.value)

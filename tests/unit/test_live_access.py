@@ -151,7 +151,7 @@ def test_a_key_that_a_library_repeats_is_taken_out() -> None:
     target = Target("gemini", "w", key=SECRET, key_from="key_file: /k")
     told = gemini._told(Failure("key", f"bad key {SECRET}", "check GOOGLE_API_KEY"), target)
     assert str(told) == "bad key ***; check key_file: /k"
-    assert hidden("text", "") == "text"
+    assert (hidden("text", ""), hidden("text", "x")) == ("text", "text")
     assert fit(f" {SECRET} ", "x") == SECRET
 
 
