@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.audio.pcm import Samples
 
@@ -34,8 +35,7 @@ def trace(played: Samples, heard: Samples) -> tuple[float, int]:
     `played`: shape (n,), n <= WINDOW; `heard`: from BEFORE samples before it to AFTER samples after it, shape
     (BEFORE + n + AFTER,).
     """
-    cross = np.fft.rfft(heard.astype(np.float32), _SIZE) * np.conj(np.fft.rfft(played.astype(np.float32), _SIZE))
-    line = np.abs(np.fft.irfft(_whitened(cross), _SIZE))
+    line = _likeness(heard, played)
     spread = float(np.sqrt(np.mean(line**2)))
     at = int(np.argmax(line[: BEFORE + AFTER]))
     return (float(line[at]) / spread if spread > 0 else 0.0), at - BEFORE
@@ -49,8 +49,7 @@ def explained(played: Samples, said: Samples) -> tuple[float, int]:
     and over 0.3 s: an echo alone 0.77 to 0.9, 10 dB over noise 0.58 and more (0.76 and 0.64 in 19 of 20); a visitor
     0.22 at most (0.35), with an echo 6 dB under the voice 0.56 (0.76), as loud as the voice 0.74 (0.88).
     """
-    cross = np.fft.rfft(said.astype(np.float32), _SIZE) * np.conj(np.fft.rfft(played.astype(np.float32), _SIZE))
-    line = np.abs(np.fft.irfft(_whitened(cross), _SIZE))
+    line = _likeness(said, played)
     begin = int(np.argmax(line[-np.arange(LATE + BEFORE + 1)]))
     ours, its = (_pieces(sound) for sound in (said, played[begin : begin + said.size]))
     power = (np.abs(ours) ** 2).sum(axis=0)
@@ -65,9 +64,11 @@ def _pieces(sound: Samples) -> Any:
     return np.fft.rfft(pieces * np.hanning(_PIECE), axis=1)[:, low:high]
 
 
-def _whitened(cross: Any) -> Any:
+def _likeness(heard: Samples, played: Samples) -> NDArray[np.float32]:
+    """Cross-correlation of whitened spectra, shape (_SIZE,), by the delay of `heard` behind `played`; circular."""
+    cross = np.fft.rfft(heard.astype(np.float32), _SIZE) * np.conj(np.fft.rfft(played.astype(np.float32), _SIZE))
     size = np.abs(cross)
     cross /= size + 1e-3 * size.mean() + 1e-9
     cross[:_LOW] = 0
     cross[_HIGH:] = 0
-    return cross
+    return np.abs(np.fft.irfft(cross, _SIZE))
