@@ -26,6 +26,11 @@ class Proxy(NamedTuple):
             raise ValueError("there is no host in it")
         return parts.hostname, parts.port or 80
 
+    @property
+    def remedy(self) -> str:
+        """What helps when it takes nobody through."""
+        return f"correct or unset {self.variable}, or see to the proxy"
+
     def __str__(self) -> str:
         host, port = self.place
         return f"the proxy {host}:{port} ({self.variable})"

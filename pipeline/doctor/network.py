@@ -112,8 +112,7 @@ def encrypted(host: str, port: int, proxy: Proxy | None, cafile: str | None) -> 
         return _certificate(error, host), ""
     except (OSError, ValueError, http.client.HTTPException) as error:
         if proxy:
-            remedy = f"correct or unset {proxy.variable}, or see to the proxy"
-            return Finding("tls", "bad", f"{host}:{port} through {proxy}: {error}", remedy), ""
+            return Finding("tls", "bad", f"{host}:{port} through {proxy}: {error}", proxy.remedy), ""
         remedy = "open port 443 to it in the firewall, or set HTTPS_PROXY"
         return Finding("tls", "bad", f"{host}:{port}: {error}", remedy), ""
     date = ""

@@ -192,8 +192,7 @@ def of_proxied(error: BaseException, where: str, proxy: Proxy) -> Failure:
     """As `of_error`, of a line through a proxy: it is that which refuses, or can't be found."""
     if not isinstance(error, OSError) or isinstance(error, ssl.SSLError):
         return of_error(error, where)
-    remedy = f"correct or unset {proxy.variable}, or see to the proxy"
-    return replace(of_error(error, str(proxy)), kind="proxy", remedy=remedy)
+    return replace(of_error(error, str(proxy)), kind="proxy", remedy=proxy.remedy)
 
 
 def _of_certificate(error: ssl.SSLCertVerificationError, where: str, today: date) -> Failure:
